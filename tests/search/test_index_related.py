@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from newswire.filters import Filter
+from newswire_search.index.elasticsearch import related as on_elasticsearch
+from newswire_search.index.embedded import related as embedded
 from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put, retract
 
@@ -54,3 +58,17 @@ async def test_retracted_or_forbidden_articles_are_not_related(index: ArticleInd
     assert await related(index, "a1", Filter(query="night")) == ["a2"]
     await put(index, retract("a2", 1))
     assert await related(index, "a1") == ["a3"]
+
+
+async def test_words_of_very_many_articles_are_left_out(index: ArticleIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    await put(
+        index,
+        publish("b1", "One", "Sand flour rope tar.", language="en"),
+        publish("b2", "Two", "Sand flour coal iron.", language="en"),
+        publish("b3", "Three", "Sand flour wool silk.", language="en"),
+        publish("b4", "Four", "Rope tar salt lime.", language="en"),
+    )
+    assert set(await related(index, "b1")) == {"b2", "b3", "b4"}
+    for module in (embedded, on_elasticsearch):
+        monkeypatch.setattr(module, "MAX_ARTICLES_PER_TERM", 2)
+    assert await related(index, "b1") == ["b4"]

@@ -218,3 +218,20 @@ async def test_article_is_highlighted_in_its_own_language(index: ArticleIndex) -
         "title": ["Neue <mark>Häuser</mark>"],
         "body": ["Die alten <mark>Häuser</mark> stehen noch."],
     }
+
+
+async def test_a_page_may_do_without_the_total(harbour: ArticleIndex) -> None:
+    whole = await search(harbour, sort=Sort.NEWEST, limit=2)
+    page = await search(harbour, sort=Sort.NEWEST, limit=2, with_total=False)
+    assert (whole.total, page.total) == (4, 2)
+    assert (page.articles, page.next) == (whole.articles, whole.next)
+    last = await search(harbour, sort=Sort.NEWEST, limit=2, after=page.next, with_total=False)
+    assert (last.total, [article["id"] for article in last.articles], last.next) == (2, ["a2", "a1"], None)
+
+
+async def test_total_and_facets_may_be_requested_without_articles(harbour: ArticleIndex) -> None:
+    page = await search(harbour, "ferry", Sort.NEWEST, limit=0)
+    assert (page.total, page.articles, page.next) == (2, [], None)
+    facets = await search(harbour, sort=Sort.NEWEST, limit=0, with_total=False, facet_fields=("category",))
+    assert (facets.total, facets.articles, facets.next) == (0, [], None)
+    assert {each.value: each.count for each in facets.facets["category"]} == {"Travel": 2, "Weather": 1}

@@ -63,7 +63,7 @@ def router(index: IndexReader, settings: SearchSettings, last_change: LastModifi
         )  # before the search, which may see later changes
         search = SearchParams.model_validate(params.model_dump(by_alias=True) | options)
         entitlement = caller.entitlement if caller is not None else None
-        search_request = replace(to_request(search, entitlement), with_facets=False)
+        search_request = replace(to_request(search, entitlement), with_total=False, with_facets=False)
         async with errors_as_problems():
             page = await index.search(search_request)
 

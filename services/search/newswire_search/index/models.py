@@ -134,6 +134,7 @@ class SearchRequest:
     until_ms: int | None = None
     sort: Sort = Sort.RELEVANCE
     limit: int = 20
+    """How many articles the page has; 0 for its total and facets alone."""
     after: Position | None = None
     now_ms: int | None = None
     """The time from which ages are counted in relevance, the same on all pages; None: age does not count."""
@@ -145,6 +146,8 @@ class SearchRequest:
     """How many characters of each text are needed; None: all. More may be returned."""
     with_body: bool = True
     """Whether articles include ``body``, which is as long again."""
+    with_total: bool = True
+    """Whether all results are counted. Otherwise `SearchPage.total` is the number of articles on the page, which is much cheaper."""
     with_facets: bool = True
     """Whether facets are counted."""
     facet_fields: Sequence[str] = FACETS
@@ -179,6 +182,7 @@ class SearchPage:
     """The response to a `SearchRequest`."""
 
     total: int
+    """How many articles match; only those on this page, if `SearchRequest.with_total` is off."""
     articles: Sequence[Mapping[str, Any]]
     facets: Mapping[str, Sequence[FacetCount]]
     next: Position | None = None

@@ -20,6 +20,8 @@ MIN_SHARED_TERMS_RATIO = 0.3
 """The share of these terms that another article must contain."""
 MIN_ARTICLES_PER_TERM = 2
 """A term that no other article contains cannot find one."""
+MAX_ARTICLES_PER_TERM = 20_000
+"""A term that more articles contain is left out: it says little about any of them, and the search reads all of them."""
 
 
 def terms_of(article: Mapping[str, Any]) -> Counter[str]:

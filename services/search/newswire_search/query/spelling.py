@@ -76,7 +76,7 @@ async def _count(index: IndexReader, word: str, request: SearchRequest, page: Se
     """Return how many articles contain a word; if the request contains nothing else, use the total of its page."""
     for_word = SearchRequest(
         parse(word),
-        limit=1,
+        limit=0,
         sort=Sort.NEWEST,
         with_text=False,
         with_body=False,
@@ -97,6 +97,7 @@ async def _similar_words(index: IndexReader, word: str, entitlement: Filter | No
             sort=Sort.NEWEST,
             limit=SAMPLE_ARTICLES,
             text_characters=SAMPLE_CHARACTERS,
+            with_total=False,
             with_facets=False,
             entitlement=entitlement,
         )

@@ -1,7 +1,7 @@
 """The frame of every page: the environment of its templates, what they all show, and its response."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ from newswire_search.site.compiled_templates import COMPILED, compile_templates
 from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
-from newswire_search.site.navigation import Navigation
+from newswire_search.site.navigation import Navigation, Section, with_selected
 from newswire_search.site.state_cache import StateCache
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ class Frame:
         *,
         variant: str | None = None,
         section: str | None = None,
+        sections: Sequence[Section] | None = None,
         **values: Any,
     ) -> Response:
         """Return a page, or 304 if the client has the same.
@@ -127,10 +128,13 @@ class Frame:
             template: the name of the template.
             variant: everything but path and index that the page depends on; None if it must not be kept.
             section: the category that the page belongs to.
+            sections: those of `Navigation.sections`, if the route asked for them together with its articles.
             values: what the template shows.
         """
-        sections = await self._navigation.sections(asked.entitlement, asked.state, section)
-        body = self._render(self._templates, template, asked.http, sections=sections, **values)
+        if sections is None:
+            sections = await self._navigation.sections(asked.entitlement, asked.state)
+        shown = with_selected(sections, section)
+        body = self._render(self._templates, template, asked.http, sections=shown, **values)
         content = representation_of(body.encode("utf-8", "replace"), HTML)
         if variant is not None:
             self._pages.put((asked.http.scope["path"], variant), asked.state, content, len(content.body))

@@ -37,15 +37,12 @@ class Navigation:
         self._kept: StateCache[list[Section]] = StateCache(1, refresh)
         self._configured = [Section(name, label_path("category", name)) for name in configured]
 
-    async def sections(
-        self, entitlement: Filter | None, state: IndexState, current: str | None = None
-    ) -> list[Section]:
+    async def sections(self, entitlement: Filter | None, state: IndexState) -> list[Section]:
         """Return the sections: those of the settings, else the categories with the most articles.
 
         They are left out while the index is down: an error page has none.
         """
-        sections = self._configured or (await self.categories(entitlement, state))[:MAX_SECTIONS]
-        return [replace(each, selected=current is not None and fold(each.name) == fold(current)) for each in sections]
+        return self._configured or (await self.categories(entitlement, state))[:MAX_SECTIONS]
 
     async def categories(self, entitlement: Filter | None, state: IndexState) -> list[Section]:
         """Return the categories of articles, those with the most articles first; none while the index is down."""
@@ -54,9 +51,8 @@ class Navigation:
             return kept
         request = SearchRequest(
             sort=Sort.NEWEST,
-            limit=1,
-            with_text=False,
-            with_body=False,
+            limit=0,
+            with_total=False,
             facet_fields=("category",),
             entitlement=entitlement,
         )
@@ -72,8 +68,19 @@ class Navigation:
         return sections
 
 
+def with_selected(sections: Sequence[Section], current: str | None) -> list[Section]:
+    """Return sections with the one selected that a page belongs to, if any."""
+    return [replace(each, selected=current is not None and fold(each.name) == fold(current)) for each in sections]
+
+
 def newest_request(
-    entitlement: Filter | None, limit: int, field: str | None = None, value: str = "", *, owner: str = ""
+    entitlement: Filter | None,
+    limit: int,
+    field: str | None = None,
+    value: str = "",
+    *,
+    owner: str = "",
+    with_total: bool = False,
 ) -> SearchRequest:
     """Return the search for the newest articles, of one category, topic or author if given."""
     return SearchRequest(
@@ -82,6 +89,7 @@ def newest_request(
         limit=limit,
         with_text=False,
         with_body=False,
+        with_total=with_total,
         with_facets=False,
         entitlement=entitlement,
         snapshot_owner=owner,

@@ -1,5 +1,6 @@
 """The reader site: front page, sections, topics, authors, articles, the newest headlines, and what is said about the site."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -49,8 +50,8 @@ def router(
     )
     _add_front(routes, index, frame, navigation)
     _add_sections(routes, frame, navigation)
-    _add_listings(routes, index, frame)
-    _add_article(routes, index, frame, newsletters)
+    _add_listings(routes, index, frame, navigation)
+    _add_article(routes, index, frame, navigation, newsletters)
     add_search(routes, index, frame)
     return routes
 
@@ -66,13 +67,15 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
         cursors = _cursors(asked, "/search")
         request = newest_request(asked.entitlement, ARTICLES_ON_FRONT_PAGE, owner=cursors.reader)
         async with errors_as_problems():
-            page = await index.search(request)
-            sections = await navigation.sections(asked.entitlement, asked.state)
+            page, sections = await asyncio.gather(
+                index.search(request), navigation.sections(asked.entitlement, asked.state)
+            )
         newest = [teaser(article) for article in page.articles]
         return await frame.respond(
             asked,
             "front.html",
             variant="",
+            sections=sections,
             head=frame.heads.front(newest),
             front=arrange(newest, sections),
             next_page=with_cursor([], await next_cursor(request, page, cursors)),
@@ -85,13 +88,16 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
             return kept
         request = newest_request(asked.entitlement, LIVE_HEADLINES)
         async with errors_as_problems():
-            page = await index.search(request)
+            page, sections = await asyncio.gather(
+                index.search(request), navigation.sections(asked.entitlement, asked.state)
+            )
         newest = [teaser(article) for article in page.articles]
         days = groupby(newest, key=lambda article: frame.localisation.day_of_week(article.published))
         return await frame.respond(
             asked,
             "live.html",
             variant="",
+            sections=sections,
             head=frame.heads.live(_("Latest"), newest),
             days=[(day, list(articles)) for day, articles in days],
             feeds=frame.feeds([]),
@@ -135,7 +141,7 @@ def _add_sections(routes: APIRouter, frame: Frame, navigation: Navigation) -> No
         )
 
 
-def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> None:
+def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame, navigation: Navigation) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
     _ = frame.localisation.translations.gettext
     kinds = {"category": _("Section"), "topic": _("Topic"), "author": _("Author")}
@@ -145,8 +151,12 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> 
         if cursor is None and (kept := frame.kept(asked)) is not None:
             return kept
         cursors = _cursors(asked, LISTING_PATHS[field])
-        first = newest_request(asked.entitlement, ARTICLES_PER_LISTING, field, value, owner=cursors.reader)
-        request, page = await _page_of(index, first, cursor, cursors)
+        first = newest_request(
+            asked.entitlement, ARTICLES_PER_LISTING, field, value, owner=cursors.reader, with_total=True
+        )
+        (request, page), sections = await asyncio.gather(
+            _page_of(index, first, cursor, cursors), navigation.sections(asked.entitlement, asked.state)
+        )
         if not page.articles and cursor is None:
             raise not_found(kinds[field].lower())
         articles = [teaser(article) for article in page.articles]
@@ -157,6 +167,7 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> 
             asked,
             "listing.html",
             variant="" if cursor is None else None,
+            sections=sections,
             section=name if field == "category" else None,
             head=frame.heads.listing(path, kinds[field], name, articles, first=cursor is None),
             kind=kinds[field],
@@ -183,7 +194,11 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> 
 
 
 def _add_article(
-    routes: APIRouter, index: PublicIndexReader, frame: Frame, newsletters: NewsletterBoxes | None
+    routes: APIRouter,
+    index: PublicIndexReader,
+    frame: Frame,
+    navigation: Navigation,
+    newsletters: NewsletterBoxes | None,
 ) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
     _ = frame.localisation.translations.gettext
@@ -200,13 +215,17 @@ def _add_article(
             # The title may change back one day: the redirect must not be cached.
             return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
         async with errors_as_problems():
-            related = await index.related(found, asked.entitlement, MAX_RELATED)
+            related, sections = await asyncio.gather(
+                index.related(found, asked.entitlement, MAX_RELATED),
+                navigation.sections(asked.entitlement, asked.state),
+            )
         shown = teaser(found)
         return await frame.respond(
             asked,
             "article.html",
             variant=offered,
             section=shown.category,
+            sections=sections,
             head=frame.heads.article(found, shown),
             article=shown,
             standfirst=found.get("summary"),

@@ -115,7 +115,7 @@ def router(
     @routes.get("/sitemap-pages.xml", summary="The pages that are not articles, as a sitemap", responses=_SITEMAP)
     async def pages(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        sections = replace(_by_time(caller), limit=1, with_facets=True, facet_fields=("category",))
+        sections = replace(_by_time(caller), limit=0, with_facets=True, facet_fields=("category",))
         async with errors_as_problems():
             found = await index.search(sections)
         paths = [
@@ -207,7 +207,7 @@ def _by_time(
     request = to_request(
         SearchParams.model_validate({"sort": sort, **span}), caller.entitlement if caller is not None else None
     )
-    return replace(request, limit=ARTICLES_PER_QUERY, with_facets=False)
+    return replace(request, limit=ARTICLES_PER_QUERY, with_total=False, with_facets=False)
 
 
 def _urls(found: Sequence[tuple[str, datetime | None]]) -> etree._Element:

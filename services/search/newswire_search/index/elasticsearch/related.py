@@ -6,6 +6,7 @@ from typing import Any
 from newswire.filters import Filter
 from newswire_search.index.elasticsearch.query import Body, readable
 from newswire_search.index.related import (
+    MAX_ARTICLES_PER_TERM,
     MAX_TERMS,
     MIN_ARTICLES_PER_TERM,
     MIN_SHARED_TERMS_RATIO,
@@ -23,6 +24,7 @@ def related_query(article: Mapping[str, Any], entitlement: Filter | None, langua
             "like": " ".join(terms_of(article).elements()),
             "min_term_freq": 1,
             "min_doc_freq": MIN_ARTICLES_PER_TERM,
+            "max_doc_freq": MAX_ARTICLES_PER_TERM,
             "max_query_terms": MAX_TERMS,
             "minimum_should_match": f"{MIN_SHARED_TERMS_RATIO:.0%}",
         }

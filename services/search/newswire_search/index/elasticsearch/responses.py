@@ -49,9 +49,9 @@ def hits_of(answer: Mapping[str, Any]) -> list[Any]:
 
 def page_of(answer: Body, request: SearchRequest) -> SearchPage:
     """Return the page in a search response."""
-    articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
-    counts = facets_of(answer, request)
-    return SearchPage(answer["hits"]["total"]["value"], articles, counts, _next_position(answer, request))
+    articles = [hit["_source"]["article"] for hit in hits_of(answer)[: request.limit]]
+    total = answer["hits"]["total"]["value"] if request.with_total else len(articles)
+    return SearchPage(total, articles, facets_of(answer, request), _next_position(answer, request))
 
 
 def facets_of(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[FacetCount]]:

@@ -10,7 +10,7 @@ from tantivy import Query as Tantivy
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, positive_phrases
-from newswire_search.index.models import FieldFilter, SearchRequest
+from newswire_search.index.models import FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import (
     EXACT_TITLE,
     PAIR_WEIGHT,
@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
     """Return the scored query for the words and the filters of a request, in an index with articles in these languages."""
-    clauses = [
-        (Occur.Must, _in_each_language(schema, group_by_language(partial(plan_query, request), languages), _scored))
-    ]
+    clauses: list[tuple[Occur, Tantivy]] = []
+    if request.sort is Sort.RELEVANCE or not isinstance(request.query, Everything):  # else it would be read for nothing
+        words = _in_each_language(schema, group_by_language(partial(plan_query, request), languages), _scored)
+        clauses.append((Occur.Must, words))
     required = [readable(schema, request.entitlement, languages)]
     if request.fuzzy_term is not None:
         word, max_edits = request.fuzzy_term.word, request.fuzzy_term.max_edits

@@ -10,6 +10,7 @@ from tantivy import Query as Tantivy
 from newswire.filters import Filter
 from newswire_search.index.embedded.query import readable
 from newswire_search.index.related import (
+    MAX_ARTICLES_PER_TERM,
     MAX_TERMS,
     MIN_ARTICLES_PER_TERM,
     MIN_SHARED_TERMS_RATIO,
@@ -29,7 +30,7 @@ def related_query(
     weights: dict[str, float] = {}
     for term, count in terms_of(article).items():
         document_frequency = searcher.doc_freq("text", term)
-        if document_frequency >= MIN_ARTICLES_PER_TERM:
+        if MIN_ARTICLES_PER_TERM <= document_frequency <= MAX_ARTICLES_PER_TERM:
             weights[term] = count * (1 + math.log((searcher.num_docs + 1) / (document_frequency + 1)))
     significant = sorted(weights, key=lambda term: (-weights[term], term))[:MAX_TERMS]
     if not significant:

@@ -173,11 +173,11 @@ class EmbeddedSearch:
         return result, [*weighted, *rest][offset : offset + size]
 
     def _by_date(self, state: IndexState, query: tantivy.Query, request: SearchRequest) -> SearchPage:
-        found = self._date_hits(state.searcher, query, request)
+        found = self._date_hits(state.searcher, query, request) if request.limit else []
         page = found[: request.limit]
         articles = [requested_article_at(state.searcher, address, request) for _, address in page]
         following = Position(parse_date_order_key(page[-1][0])) if len(found) > request.limit else None
-        total = _count(state.searcher.search(query, limit=1))
+        total = _count(state.searcher.search(query, limit=1)) if request.with_total else len(articles)
         return SearchPage(total, articles, self._facets(state, query, request), following)
 
     def _date_hits(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
