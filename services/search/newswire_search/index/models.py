@@ -147,7 +147,7 @@ class SearchRequest:
     with_body: bool = True
     """Whether articles include ``body``, which is as long again."""
     with_total: bool = True
-    """Whether all results are counted. Otherwise `SearchPage.total` is the number of articles on the page, which is much cheaper."""
+    """Whether all results are counted. Otherwise `SearchPage.total` is the number of articles on the page: much cheaper."""
     with_facets: bool = True
     """Whether facets are counted."""
     facet_fields: Sequence[str] = FACETS
