@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -84,6 +86,25 @@ async def test_every_admin_only_route_is_closed() -> None:
                     assert for_operators(route.path), route.path  # type: ignore[attr-defined]
                     closed += 1
     assert closed >= 10
+
+
+def test_every_style_sheet_and_script_is_sent_to_a_service_that_has_it() -> None:
+    listed = "from newswire.http.templating import _assets; print(*_assets)"
+    known = {
+        name: set(
+            subprocess.run(
+                [sys.executable, "-c", f"import newswire_{name}.app; {listed}"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.split()
+        )
+        for name in ("ingest", "search", "notify")
+    }
+    doors = locations("routes.conf")
+    for path in set().union(*known.values()):
+        assert path in known[answering(path, doors)], path
+    assert any(path.startswith("/assets/notify/newsletters.") for path in known["notify"])
 
 
 def test_each_gateway_file_exists() -> None:

@@ -14,20 +14,28 @@ from newswire.http.problems import not_found
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _FOR_EVER = "public, max-age=31536000, immutable"
 
+_SERVICES_WITH_FOLDER = ("ingest", "notify")
+
 assets = APIRouter(include_in_schema=False)
 _assets: dict[str, tuple[bytes, str]] = {}
 
 
-def add_asset(package: str, name: str) -> str:
-    """Serve ``assets/<name>`` of a package, cacheable forever, at an address that changes with its content; return it."""
+def add_asset(package: str, name: str, *, service: str | None = None) -> str:
+    """Serve ``assets/<name>`` of a package, cacheable forever, at an address that changes with its content; return it.
+
+    The address names the service that has the file, so that a gateway can find it; those of search and of all services name
+    none. ``service`` is needed for a shared file that only some services load.
+    """
     content = files(package).joinpath("assets", name).read_bytes()
-    return add_asset_content(name, content, _TYPES[name.rpartition(".")[2]])
+    own = package.partition(".")[0].removeprefix("newswire_")
+    folder = service or (own if own in _SERVICES_WITH_FOLDER else "")
+    return add_asset_content(name, content, _TYPES[name.rpartition(".")[2]], folder=folder)
 
 
-def add_asset_content(name: str, content: bytes, media_type: str) -> str:
+def add_asset_content(name: str, content: bytes, media_type: str, *, folder: str = "") -> str:
     """Serve content with unlimited caching under an address that begins with its name and changes with it; return that address."""
     stem, _, kind = name.rpartition(".")
-    path = f"/assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
+    path = f"/assets/{folder}{'/' if folder else ''}{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
     _assets[path] = content, media_type
     return path
 
@@ -35,7 +43,7 @@ def add_asset_content(name: str, content: bytes, media_type: str) -> str:
 STYLE_SHEET = add_asset("newswire.http", "newswire.css")
 
 
-@assets.get("/assets/{name}")
+@assets.get("/assets/{name:path}")
 async def asset(name: str) -> Response:
     """Return a style sheet, script or image of a page."""
     found = _assets.get(f"/assets/{name}")
@@ -44,13 +52,18 @@ async def asset(name: str) -> Response:
     return Response(found[0], media_type=found[1], headers={"Cache-Control": _FOR_EVER})
 
 
-@cache
-def templates(package: str = "newswire.http") -> Environment:
-    """Return the templates of a package, with all values escaped; they may extend ``shell.html`` of this one.
+def templates(package: str = "newswire.http", frame: str = "newswire.http") -> Environment:
+    """Return the templates of a package, with all values escaped; they may extend those of a second one.
 
-    The shell has the blocks ``title``, ``head``, ``main`` and takes an optional ``language``.
+    By default that is ``shell.html`` of this one, which has the blocks ``title``, ``head``, ``main`` and takes an optional
+    ``language``.
     """
-    loaders = [PackageLoader(name) for name in dict.fromkeys((package, "newswire.http"))]
+    return _environment(package, frame)
+
+
+@cache
+def _environment(package: str, frame: str) -> Environment:
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, frame))]
     environment = Environment(
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
