@@ -323,8 +323,9 @@ async def test_a_reader_changes_preferences_exports_and_erases(house: House) -> 
     assert changed.choices.group == "weekly4|18:00|America/New_York"
     assert changed.choices.topics == ("Bridges",)
     assert changed.paused_until is not None
-    for wrong in ({"hour": "24"}, {"zone": "Nowhere"}, {"cadence": "x"}, {"weekday": "-1"}, {"topics": "Weather"}):
-        assert (await house.http.post(path, data=wrong)).status_code == 422
+    wrong = ("hour=24", "zone=Nowhere", "cadence=x", "weekday=-1", "topics=Weather", "pause=99999")
+    for name, value in (each.split("=") for each in wrong):
+        assert (await house.http.post(path, data={name: value})).status_code == 422, name
     assert await house.parts.subscribers.get(reader.id) == changed
     exported = await house.http.get(path + "/export")
     assert exported.headers["Content-Disposition"].startswith("attachment")

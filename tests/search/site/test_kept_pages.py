@@ -135,11 +135,14 @@ async def test_an_article_shows_the_newsletters_as_they_are(
     client: httpx.AsyncClient, redis: Redis, namespace: str, counting: CountingIndex
 ) -> None:
     assert "Harbour letter" not in (await client.get(ARTICLE)).text
+    pages = [*PATHS, "/search", "/none"]
+    assert [path for path in pages if 'href="/newsletters"' in (await client.get(path)).text] == []
     texts = dict.fromkeys(("email", "topics", "subscribe", "consent"), "…")
     letter = PublicNewsletter(slug="letter", name="Harbour letter", description="…", language="en", texts=texts)
     await write_public_newsletters(redis, Keyspace(namespace), [letter])
     counting.newsletter_time += REFRESH_SECONDS
     assert "Harbour letter" in (await client.get(ARTICLE)).text
+    assert [path for path in pages if 'href="/newsletters"' in (await client.get(path)).text] == pages
 
 
 @pytest.fixture

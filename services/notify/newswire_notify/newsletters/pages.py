@@ -15,7 +15,6 @@ from newswire.text.folding import fold
 from newswire.validation.email_addresses import InvalidAddressError, check_address
 from newswire_notify.newsletters.forms import (
     HONEYPOT,
-    FormData,
     default_choices,
     discard_body,
     read_choices,
@@ -30,7 +29,8 @@ from newswire_notify.newsletters.signup import Origin, Signup, SignupResult
 from newswire_notify.newsletters.subscribers import Subscribers
 from newswire_notify.newsletters.texts import described_choices, texts
 
-PAUSES = {"7": timedelta(days=7), "28": timedelta(days=28), "0": timedelta(0)}
+PAUSES = {"": None, "keep": None, "0": timedelta(0), "7": timedelta(days=7), "28": timedelta(days=28)}
+"""The choices of a pause; None leaves it as it is, and zero ends it."""
 
 
 def router(
@@ -265,10 +265,11 @@ def router(
         if isinstance(found, Response):
             return found
         read = read_choices(sent, newsletter, found.choices)
-        if not read.wrong and found.state is SubscriberState.ACTIVE:
-            await signup.choose(found, read.choices, _pause(sent))
+        wrong = bool(read.wrong) or sent.one("pause") not in PAUSES
+        if not wrong and found.state is SubscriberState.ACTIVE:
+            await signup.choose(found, read.choices, PAUSES[sent.one("pause")])
             found = await subscribers.get(found.id) or found
-        return await preferences_page(newsletter, found, token, saved=not read.wrong, wrong=bool(read.wrong))
+        return await preferences_page(newsletter, found, token, saved=not wrong, wrong=wrong)
 
     @routes.get("/{slug}/preferences/{token}/export", dependencies=reading)
     async def export(newsletter: Shown, token: str) -> Response:
@@ -288,10 +289,6 @@ def router(
         return frame.message(newsletter, "erased", "erased_detail", language=found.language)
 
     return routes
-
-
-def _pause(sent: FormData) -> timedelta | None:
-    return PAUSES.get(sent.one("pause"))
 
 
 def _origin(request: Request) -> Origin:

@@ -37,5 +37,5 @@ def reader_site(
     """
     refresh = timedelta(milliseconds=settings.elasticsearch_refresh_ms)
     navigation = Navigation(index, settings.site_sections, refresh)
-    frame = Frame(settings, navigation, read_state, refresh)
+    frame = Frame(settings, navigation, read_state, refresh, newsletters)
     return ReaderSite(pages.router(index, frame, navigation, newsletters), error_pages(frame))

@@ -34,6 +34,7 @@ from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation, Section, with_selected
+from newswire_search.site.newsletter_box import NewsletterBoxes
 from newswire_search.site.state_cache import StateCache
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class PageRequest:
     caller: Caller | None
     state: IndexState = field(default_factory=IndexState)
     """Unknown for a caller with a key, whose pages are not kept."""
+    newsletters: str = ""
+    """The revision of the list of newsletters."""
 
     @property
     def entitlement(self) -> Filter | None:
@@ -70,9 +73,14 @@ class Frame:
     """Renders pages of one site."""
 
     def __init__(
-        self, settings: SiteSettings, navigation: Navigation, read_state: ReadIndexState, refresh: timedelta
+        self,
+        settings: SiteSettings,
+        navigation: Navigation,
+        read_state: ReadIndexState,
+        refresh: timedelta,
+        newsletters: NewsletterBoxes | None = None,
     ) -> None:
-        """Load the theme. Searches of the index see a write after ``refresh``.
+        """Load the theme. Searches of the index see a write after ``refresh``. Pages link to the newsletters, if there are any.
 
         Raises:
             ThemeError: a file or template of the owner cannot be used.
@@ -83,6 +91,7 @@ class Frame:
         self.heads = Heads(settings, self.localisation, self.theme.logo, self.theme.social_image)
         self._navigation = navigation
         self._read_state = read_state
+        self._newsletters = newsletters
         self._pages: StateCache[Representation] = StateCache(MAX_KEPT_BYTES, refresh)
         self._started = datetime.now(UTC).replace(microsecond=0)
         self._fallback = self._environment(None)
@@ -104,11 +113,13 @@ class Frame:
 
     async def request(self, http: Request, caller: Annotated[Caller | None, Depends(reader)]) -> PageRequest:
         """Return the request for a page: a dependency of its routes."""
-        return PageRequest(http, caller, await self._read_state()) if caller is None else PageRequest(http, caller)
+        newsletters = await self._newsletters.revision() if self._newsletters else ""
+        state = await self._read_state() if caller is None else IndexState()
+        return PageRequest(http, caller, state, newsletters)
 
-    def kept(self, asked: PageRequest, variant: str = "") -> Response | None:
-        """Return the page of this address if it was made in the same state of the index."""
-        content = self._pages.get((asked.http.scope["path"], variant), asked.state)
+    def kept(self, asked: PageRequest) -> Response | None:
+        """Return the page of this address if it was made in the same state of the index, with the same newsletters."""
+        content = self._pages.get((asked.http.scope["path"], asked.newsletters), asked.state)
         return self._response(asked, content) if content is not None else None
 
     async def respond(
@@ -116,7 +127,7 @@ class Frame:
         asked: PageRequest,
         template: str,
         *,
-        variant: str | None = None,
+        keep: bool = False,
         section: str | None = None,
         sections: Sequence[Section] | None = None,
         **values: Any,
@@ -126,7 +137,7 @@ class Frame:
         Args:
             asked: the request.
             template: the name of the template.
-            variant: everything but path and index that the page depends on; None if it must not be kept.
+            keep: whether the page depends on its path, the index and the newsletters alone.
             section: the category that the page belongs to.
             sections: those of `Navigation.sections`, if the route asked for them together with its articles.
             values: what the template shows.
@@ -136,8 +147,8 @@ class Frame:
         shown = with_selected(sections, section)
         body = self._render(self._templates, template, asked.http, sections=shown, **values)
         content = representation_of(body.encode("utf-8", "replace"), HTML)
-        if variant is not None:
-            self._pages.put((asked.http.scope["path"], variant), asked.state, content, len(content.body))
+        if keep:
+            self._pages.put((asked.http.scope["path"], asked.newsletters), asked.state, content, len(content.body))
         return self._response(asked, content)
 
     def _response(self, asked: PageRequest, content: Representation) -> Response:
@@ -168,7 +179,10 @@ class Frame:
 
     def _render(self, environment: Environment, template: str, http: Request, **values: Any) -> str:
         return environment.get_template(template).render(
-            page_path=http.url.path, live_url=self.live_url, **({"feeds": []} | values)
+            page_path=http.url.path,
+            live_url=self.live_url,
+            has_newsletters=self._newsletters is not None and self._newsletters.exist,
+            **({"feeds": []} | values),
         )
 
     def _environment(self, folder: Path | None) -> Environment:

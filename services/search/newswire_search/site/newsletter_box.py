@@ -41,6 +41,11 @@ class NewsletterBoxes:
         self._revision = 0
         self._read_at = float("-inf")
 
+    @property
+    def exist(self) -> bool:
+        """Whether there is a newsletter, as the list was last read."""
+        return bool(self._known)
+
     async def revision(self) -> str:
         """Return another value each time the list of newsletters has changed."""
         await self._refresh()

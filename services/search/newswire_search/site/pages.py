@@ -74,7 +74,7 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
         return await frame.respond(
             asked,
             "front.html",
-            variant="",
+            keep=True,
             sections=sections,
             head=frame.heads.front(newest),
             front=arrange(newest, sections),
@@ -96,7 +96,7 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
         return await frame.respond(
             asked,
             "live.html",
-            variant="",
+            keep=True,
             sections=sections,
             head=frame.heads.live(_("Latest"), newest),
             days=[(day, list(articles)) for day, articles in days],
@@ -110,7 +110,7 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
         return await frame.respond(
             asked,
             "about.html",
-            variant="",
+            keep=True,
             head=frame.heads.page("/about", _("About and imprint")),
             about=_paragraphs(frame.settings.site_about),
             imprint=_paragraphs(frame.settings.site_imprint),
@@ -134,7 +134,7 @@ def _add_sections(routes: APIRouter, frame: Frame, navigation: Navigation) -> No
         return await frame.respond(
             asked,
             "sections.html",
-            variant="",
+            keep=True,
             head=frame.heads.page("/sections", _("All sections")),
             categories=categories,
             feeds=frame.feeds([]),
@@ -166,7 +166,7 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame, nav
         return await frame.respond(
             asked,
             "listing.html",
-            variant="" if cursor is None else None,
+            keep=cursor is None,
             sections=sections,
             section=name if field == "category" else None,
             head=frame.heads.listing(path, kinds[field], name, articles, first=cursor is None),
@@ -206,8 +206,7 @@ def _add_article(
     @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
     @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
     async def article(asked: Asked, article_id: str, slug: str = "") -> Response:
-        offered = await newsletters.revision() if newsletters else ""
-        if (kept := frame.kept(asked, offered)) is not None:
+        if (kept := frame.kept(asked)) is not None:
             return kept
         async with errors_as_problems():
             found = await service.get_article(index, article_id, asked.entitlement)
@@ -223,7 +222,7 @@ def _add_article(
         return await frame.respond(
             asked,
             "article.html",
-            variant=offered,
+            keep=True,
             section=shown.category,
             sections=sections,
             head=frame.heads.article(found, shown),
