@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from newswire_notify.newsletters import transfer
 from newswire_notify.newsletters.transfer import export_subscribers, import_subscribers
 from tests.notify.newsletters.conftest import House
 
@@ -85,6 +88,26 @@ async def test_states_of_a_file_are_kept(house: House) -> None:
     answer = await house.sign_up("unsubscribed@example.org")
     assert answer.status_code == 200
     assert [mail.message["Subject"] for mail in await house.send()] == ["Please confirm: Ferry News"]
+
+
+async def test_rows_that_are_stored_together_count_as_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "CHUNK_ROWS", 3)
+    newsletter = await house.create()
+    left = {"state": "unsubscribed"}
+    changes = [
+        *({"email": f"{name}@example.org"} for name in ("a", "b", "A", "c", "d", "e", "f")),
+        {"email": "b@example.org"} | left,  # it is known by then
+        {"email": "g@example.org"} | left,
+        {"email": "g@example.org"},
+        {"email": "nobody"},
+        {"email": "h@example.org", "cadence": "weekly", "weekday": "3"},
+    ]
+    report = await import_subscribers(house.parts.subscribers, newsletter, rows(*changes), "list.csv")
+    assert dict(report.counts) == {"imported": 7, "known": 2, "suppressed": 2, "invalid": 1}
+    exported = [row["email"] async for row in export_subscribers(house.parts.subscribers, newsletter)]
+    assert sorted(exported) == [f"{name}@example.org" for name in "abcdefh"]
+    scheduled = await house.redis.zrange(house.parts.newsletters.keys.key("newsletter_schedule"), 0, -1)
+    assert len(scheduled) == 2
 
 
 async def test_an_export_can_be_imported(house: House) -> None:

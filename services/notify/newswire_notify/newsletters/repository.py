@@ -1,14 +1,14 @@
 """Storage of newsletters."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from ulid import ULID
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
 from newswire_notify.newsletters.keys import NewsletterKeys
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 
@@ -42,6 +42,15 @@ class Newsletters:
     async def call(self, function: str, **arguments: Any) -> Any:
         """Call an atomic step with named arguments."""
         return await self._functions.call(function, [], {"prefix": self.keys.prefix, **arguments})
+
+    async def call_each(self, function: str, arguments: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Call an atomic step for each of several arguments, in one round trip; raise the error of the first that failed."""
+        calls = [Call(function, (), {"prefix": self.keys.prefix, **each}) for each in arguments]
+        answers = await self._functions.call_all(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     async def add(self, account: str, draft: NewsletterDraft) -> Newsletter:
         """Create a newsletter.

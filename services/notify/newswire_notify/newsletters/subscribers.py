@@ -1,6 +1,7 @@
 """Storage of subscribers: their records, the groups that get mail together, and the addresses that get none."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,19 @@ UNSUBSCRIBED_ERASED_AFTER = timedelta(days=30)
 EVERY_NEWSLETTER = "all"
 """The scope of addresses that get mail from no newsletter of the installation."""
 PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscriber:
+    """What is stored of a new subscriber, whose address is checked and hashed."""
+
+    address: str
+    address_hash: str
+    choices: Choices
+    consent: Mapping[str, Any]
+    language: str | None = None
+    """None: that of the newsletter."""
+    state: SubscriberState = SubscriberState.ACTIVE
 
 
 class Subscribers:
@@ -75,28 +89,10 @@ class Subscribers:
     ) -> Subscriber:
         """Add a subscriber, or return the one that the address has already."""
         now = self.now
-        subscriber_id = f"sr_{str(ULID()).lower()}"
-        address_hash = await self.hashes.of(address)
-        fields = {
-            "id": subscriber_id,
-            "newsletter": newsletter.id,
-            "address": address,
-            "address_hash": address_hash,
-            "state": str(state),
-            "created": str(epoch_ms(now)),
-            "language": language or newsletter.draft.language,
-            "consent": orjson.dumps(dict(consent)).decode(),
-            "schema": "1",
-            **_choice_fields(choices),
-        }
-        answer = await self._newsletters.call(
-            "add_subscriber",
-            id=subscriber_id,
-            newsletter=newsletter.id,
-            hash=address_hash,
-            fields=fields,
-            now=epoch_ms(now),
-        )
+        new = NewSubscriber(address, await self.hashes.of(address), choices, consent, language, state)
+        arguments = _added(newsletter, new, now)
+        answer = await self._newsletters.call("add_subscriber", **arguments)
+        subscriber_id = arguments["id"]
         added: str = answer.decode()
         if added == subscriber_id:
             if state is SubscriberState.PENDING:
@@ -107,6 +103,26 @@ class Subscribers:
         if found is None:
             raise LookupError(added)
         return found
+
+    async def add_active(self, newsletter: Newsletter, subscribers: Sequence[NewSubscriber]) -> int:
+        """Add active subscribers in one round trip; return how many addresses had no subscriber before."""
+        now = self.now
+        calls = [_added(newsletter, new, now) for new in subscribers]
+        answers = await self._newsletters.call_each("add_subscriber", calls)
+        for choices in {new.choices.group: new.choices for new in subscribers}.values():
+            await self._schedule(newsletter.id, choices, now)
+        return sum(answer.decode() == call["id"] for answer, call in zip(answers, calls, strict=True))
+
+    async def standings(self, newsletter_id: str, address_hashes: Sequence[str]) -> list[tuple[bool, bool]]:
+        """Return for each address whether it is suppressed, and whether it has a subscriber, in one round trip."""
+        name = self._keys.key
+        sets = [name("newsletter_suppressed", scope) for scope in (newsletter_id, EVERY_NEWSLETTER)]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for address_hash in address_hashes:
+                for key in (*sets, name("newsletter_addresses", newsletter_id)):
+                    pipe.hexists(key, address_hash)
+            found = await pipe.execute()
+        return [(one or every, known) for one, every, known in zip(found[::3], found[1::3], found[2::3], strict=True)]
 
     async def change(
         self,
@@ -149,8 +165,14 @@ class Subscribers:
 
     async def suppress(self, scope: str, address_hash: str, reason: str) -> None:
         """Note that an address gets no mail in a scope: a newsletter's id, or `EVERY_NEWSLETTER`."""
-        note = orjson.dumps({"reason": reason, "at": epoch_ms(self.now)})
-        await self._redis.hset(self._keys.key("newsletter_suppressed", scope), address_hash, note)
+        await self.suppress_all(scope, {address_hash: reason})
+
+    async def suppress_all(self, scope: str, reasons: Mapping[str, str]) -> None:
+        """Note that addresses get no mail in a scope; ``reasons``: by the hash of the address."""
+        at = epoch_ms(self.now)
+        notes = {address_hash: orjson.dumps({"reason": reason, "at": at}) for address_hash, reason in reasons.items()}
+        if notes:
+            await self._redis.hset(self._keys.key("newsletter_suppressed", scope), mapping=notes)
 
     async def unsuppress(self, scope: str, address_hash: str) -> None:
         """Let an address get mail again, after a new opt-in of its reader."""
@@ -201,6 +223,30 @@ class Subscribers:
             await self._redis.zadd(expiring, {subscriber_id: epoch_ms(self.now + UNSUBSCRIBED_ERASED_AFTER)})
         else:
             await self._redis.zrem(expiring, subscriber_id)
+
+
+def _added(newsletter: Newsletter, new: NewSubscriber, now: datetime) -> dict[str, Any]:
+    """Return the arguments of `add_subscriber`."""
+    subscriber_id = f"sr_{str(ULID()).lower()}"
+    fields = {
+        "id": subscriber_id,
+        "newsletter": newsletter.id,
+        "address": new.address,
+        "address_hash": new.address_hash,
+        "state": str(new.state),
+        "created": str(epoch_ms(now)),
+        "language": new.language or newsletter.draft.language,
+        "consent": orjson.dumps(dict(new.consent)).decode(),
+        "schema": "1",
+        **_choice_fields(new.choices),
+    }
+    return {
+        "id": subscriber_id,
+        "newsletter": newsletter.id,
+        "hash": new.address_hash,
+        "fields": fields,
+        "now": epoch_ms(now),
+    }
 
 
 def _recipient(

@@ -10,7 +10,7 @@ from newswire.validation.email_addresses import InvalidAddressError, check_addre
 from newswire.validation.rfc3339 import parse_date_time
 from newswire_notify.newsletters.forms import FormData, default_choices, read_choices
 from newswire_notify.newsletters.models import Newsletter, SubscriberState
-from newswire_notify.newsletters.subscribers import Subscribers
+from newswire_notify.newsletters.subscribers import NewSubscriber, Subscribers
 
 COLUMNS = (
     "email",
@@ -29,6 +29,8 @@ TOPIC_SEPARATOR = ";"
 _LEFT = (SubscriberState.UNSUBSCRIBED, SubscriberState.BOUNCED, SubscriberState.COMPLAINED)
 """States of a row whose reader is to get no mail."""
 MAX_REPORTED_PROBLEMS = 100
+CHUNK_ROWS = 500
+"""Rows that are stored together."""
 
 
 @dataclass
@@ -54,25 +56,52 @@ async def import_subscribers(
         source: the name of the file, for the proof.
     """
     report = ImportReport()
+    chunk: dict[str, NewSubscriber] = {}
     for number, row in rows:
         try:
-            result = await _import_row(subscribers, newsletter, row, source)
+            found = await _read_row(subscribers, newsletter, row, source)
         except ValueError as error:
-            result = "invalid"
+            report.counts["invalid"] += 1
             if len(report.problems) < MAX_REPORTED_PROBLEMS:
                 report.problems.append(f"row {number}: {error}")
-        report.counts[result] += 1
+            continue
+        if found.address_hash in chunk or len(chunk) == CHUNK_ROWS:
+            report.counts += await _store(subscribers, newsletter, chunk)
+            chunk = {}
+        chunk[found.address_hash] = found
+    report.counts += await _store(subscribers, newsletter, chunk)
     return report
 
 
-async def _import_row(subscribers: Subscribers, newsletter: Newsletter, row: Mapping[str, str], source: str) -> str:
+async def _store(subscribers: Subscribers, newsletter: Newsletter, rows: Mapping[str, NewSubscriber]) -> Counter[str]:
+    """Store rows by the hash of their address; return how many ended how."""
+    counts: Counter[str] = Counter()
+    left, new = {}, []
+    standings = await subscribers.standings(newsletter.id, list(rows))
+    for found, (suppressed, known) in zip(rows.values(), standings, strict=True):
+        if suppressed or known:
+            counts["suppressed" if suppressed else "known"] += 1
+        elif found.state is SubscriberState.ACTIVE:
+            new.append(found)
+        else:
+            left[found.address_hash] = str(found.state)
+    await subscribers.suppress_all(newsletter.id, left)
+    imported = await subscribers.add_active(newsletter, new)
+    # Others signed up just now.
+    return counts + Counter(suppressed=len(left), imported=imported, known=len(new) - imported)
+
+
+async def _read_row(
+    subscribers: Subscribers, newsletter: Newsletter, row: Mapping[str, str], source: str
+) -> NewSubscriber:
     try:
         address = check_address(row.get("email", ""))
     except InvalidAddressError as error:
         raise ValueError(f"email: {error}") from None
+    address_hash = await subscribers.hashes.of(address)
     state = _state(row)
     if state in _LEFT:
-        return await _suppress(subscribers, newsletter, address, state)
+        return NewSubscriber(address, address_hash, default_choices(newsletter), {}, state=state)
     consent = {
         "imported": {
             "from": source[:200],
@@ -86,15 +115,8 @@ async def _import_row(subscribers: Subscribers, newsletter: Newsletter, row: Map
     read = read_choices(FormData(fields), newsletter, default_choices(newsletter))
     if read.wrong:
         raise ValueError(f"{read.wrong[0]}: is not one that the newsletter offers")
-    if await subscribers.suppression(newsletter.id, await subscribers.hashes.of(address)) is not None:
-        return "suppressed"
-    if await subscribers.by_address(newsletter, address) is not None:
-        return "known"
     language = row.get("language", "").strip() or None
-    await subscribers.add(
-        newsletter, address, read.choices, consent, state=SubscriberState.ACTIVE, language=language and language[:35]
-    )
-    return "imported"
+    return NewSubscriber(address, address_hash, read.choices, consent, language and language[:35])
 
 
 def _state(row: Mapping[str, str]) -> SubscriberState:
@@ -105,15 +127,6 @@ def _state(row: Mapping[str, str]) -> SubscriberState:
     if found not in (SubscriberState.ACTIVE, *_LEFT):
         raise ValueError(f"state: is none of {SubscriberState.ACTIVE}, {', '.join(_LEFT)}")
     return SubscriberState(found)
-
-
-async def _suppress(subscribers: Subscribers, newsletter: Newsletter, address: str, state: SubscriberState) -> str:
-    address_hash = await subscribers.hashes.of(address)
-    if await subscribers.suppression(newsletter.id, address_hash) is None:
-        if await subscribers.by_address(newsletter, address) is not None:
-            return "known"
-        await subscribers.suppress(newsletter.id, address_hash, str(state))
-    return "suppressed"
 
 
 def _consent_time(row: Mapping[str, str], now: datetime) -> datetime:
