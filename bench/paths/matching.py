@@ -25,7 +25,8 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import Call
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.fanout.filter_index import FilterIndex, feature_keys
+from newswire_notify.fanout.filter_features import feature_keys
+from newswire_notify.fanout.filter_index import FilterIndex
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.account_limits import NO_LIMITS

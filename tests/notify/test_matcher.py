@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+import newswire.filters
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.http.application import create_app
-from newswire.text.analysis import DEFAULT
+from newswire.text.analysis import DEFAULT, read_article
 from newswire_notify.app import service
 from newswire_notify.fanout.filter_index import SCAN_COUNT, FilterIndex, IndexedFilter
 from newswire_notify.fanout.matcher import Matcher
@@ -110,6 +111,42 @@ def test_the_index_equals_exhaustive_comparison(seed: int) -> None:
         index.remove(digest)
     assert len(index) == 0
     assert index.match(random_article(chance, 0)) == []
+
+
+@pytest.mark.parametrize("seed", range(0, 400, 40))
+def test_a_filter_by_itself_is_found_by_the_features_that_it_needs(seed: int) -> None:
+    index = FilterIndex()
+    for number in range(seed, seed + 40):
+        chance = random.Random(number)
+        filter_, article = random_filter(chance), random_article(chance, number)
+        index.add("only", filter_, ALL)
+        assert index.match(article) == ["only"] * filter_.matches(ArticleFeatures.of(article))
+        index.remove("only")
+
+
+def test_the_text_is_analysed_only_where_a_filter_searches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed: list[str] = []
+
+    def read(article: ArticlePublished) -> Any:
+        analysed.append(article.id)
+        return read_article(article)
+
+    monkeypatch.setattr(newswire.filters, "read_article", read)
+    index = FilterIndex()
+    index.add("by category", Filter(categories=["Transport"]), ALL)
+    index.add("by author", Filter(query="author:lindqvist"), ALL)
+    assert index.match(published("a1")) == ["by category"]
+    assert not index.searches_text(published("a1"))
+    index.add("by text", Filter(query="ferry"), ALL)
+    assert set(index.match(published("a2"))) == {"by category", "by text"}
+    assert index.searches_text(published("a2"))
+    index.remove("by text")
+    index.add("by title", Filter(query='title:"river winter"'), ALL)
+    assert index.searches_text(published("a2"))
+    index.remove("by title")
+    assert not index.searches_text(published("a2"))
+    assert index.match(published("a3")) == ["by category"]
+    assert analysed == ["a2"]
 
 
 async def test_every_replica_equals_exhaustive_comparison(desk: Desk) -> None:

@@ -4,25 +4,14 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
+from itertools import chain
 
 from newswire.events import ArticlePublished
-from newswire.filters import FIELDS, ArticleFeatures, Filter
-from newswire.text.folding import fold
-from newswire.text.query import Everything, Nothing
-from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextField, Without, matches, number_pairs
-
-FeatureKey: TypeAlias = str
-"""A feature of an article: a term, or a field with a folded value (`field_key`)."""
-
-
-NO_FEATURE: frozenset[FeatureKey] = frozenset({"nothing:="})
-"""A choice that no article has: terms never contain this character."""
-
-
-WORD_FIELDS: tuple[TextField, ...] = ("author", "category", "topic", "publisher", "language")
-
+from newswire.filters import ArticleFeatures, Filter
+from newswire.text.analysis import language_of
+from newswire.text.query_matching import Analysed, TextField, matches
+from newswire_notify.fanout.filter_features import FeatureKey, feature_keys, filter_conditions, place_of
 
 SCAN_COUNT = 100
 """Filters read at a time while all are loaded; the event loop runs other tasks in between."""
@@ -31,117 +20,6 @@ SCAN_COUNT = 100
 FREEZE_EVERY = 1000
 """Filters after which those loaded are excluded from garbage collection: a full collection of a million filters blocks the event
 loop for seconds, and of 20,000 for a quarter of a second."""
-
-
-@dataclass(slots=True)
-class FilterConditions:
-    """The conditions of a filter, by the cost of checking them."""
-
-    choices: list[frozenset[FeatureKey]] = field(default_factory=list)
-    """An article must have one feature of each."""
-    forbidden: set[FeatureKey] = field(default_factory=set)
-    """It must have none of these."""
-    rest: list[Analysed] = field(default_factory=list)
-    """Conditions that need the text: phrases, mostly."""
-
-
-def filter_conditions(filters: Iterable[Filter], language: str) -> FilterConditions:
-    """Return the conditions of filters that articles in a language must all match."""
-    found = FilterConditions()
-    for filter_ in filters:
-        for name in FIELDS:
-            if wanted := filter_.wanted(name):
-                found.choices.append(frozenset(field_key(name, value) for value in wanted))
-            found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
-        for name, value in filter_.metadata.items():
-            found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
-        _add_query(filter_.analysed(language), found)
-    return found
-
-
-def _add_query(query: Analysed, found: FilterConditions) -> None:
-    """Add the conditions of a query."""
-    match query:
-        case Both(parts):
-            for part in parts:
-                _add_query(part, found)
-        case Phrase():
-            found.choices += _choices(query)
-            if _single(query) is None:
-                found.rest.append(query)
-        case Either(parts):
-            found.choices += _choices(query)
-            if not all(map(_single, parts)):
-                found.rest.append(query)
-        case Without(part):
-            without = [_single(each) for each in (part.parts if isinstance(part, Either) else (part,))]
-            if all(without):
-                found.forbidden.update(key for key in without if key)
-            else:
-                found.rest.append(query)
-        case Everything():
-            return
-        case Nothing():
-            found.choices.append(NO_FEATURE)
-        case _:
-            found.rest.append(query)
-
-
-def _single(query: Analysed) -> FeatureKey | None:
-    """Return the single feature that is necessary and sufficient for a match, or None."""
-    match query:
-        case Phrase((term,), "text"):
-            return term
-        case Phrase((word,), place) if place not in ("title", "joined"):
-            return word_key(place, word)
-        case _:
-            return None
-
-
-def _choices(query: Analysed) -> list[frozenset[FeatureKey]]:
-    """Return sets of features; a matching article has at least one of each."""
-    match query:
-        case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
-            return [frozenset({f"{first} {second}"})]
-        case Phrase(terms, "text" | "joined" | "title"):
-            return [frozenset({term}) for term in terms]
-        case Phrase(words, place):
-            return [frozenset({word_key(place, word)}) for word in words]
-        case Both(parts):
-            return [choice for part in parts for choice in _choices(part)]
-        case Either(parts):
-            each = [_choices(part) for part in parts]
-            if not all(each):
-                return []
-            return [frozenset().union(*(min(choices, key=_unspecific) for choices in each))]
-        case _:
-            return []
-
-
-def _unspecific(choice: frozenset[FeatureKey]) -> tuple[int, int]:
-    return len(choice), -max(map(len, choice), default=0)
-
-
-def field_key(field: str, value: str) -> FeatureKey:
-    """Return the key of a field value. It differs from every term: terms never contain this character."""
-    return f"{field}={value}"
-
-
-def word_key(field: str, word: str) -> FeatureKey:
-    """Return the key of a word in one of a field's values."""
-    return f"{field}:{word}"
-
-
-def feature_keys(features: ArticleFeatures) -> set[FeatureKey]:
-    """Return the features of an article."""
-    found = set(features.positions)
-    found.update(number_pairs(features.positions))
-    for name, values in features.fields.items():
-        found.update(field_key(name, value) for value in values)
-    for place in WORD_FIELDS:
-        found.update(word_key(place, word) for word in features.positions_in(place))
-    found.update(field_key(f"metadata.{name}", value) for name, value in features.metadata.items())
-    return found
 
 
 @dataclass(slots=True)
@@ -154,6 +32,8 @@ class IndexedFilter:
     """The other choices."""
     forbidden: frozenset[FeatureKey]
     rest: tuple[Analysed, ...]
+    places: frozenset[TextField]
+    """Where its features are looked for."""
     reindexed_at: int
     """Number of articles after which its choice was last reviewed."""
 
@@ -177,26 +57,38 @@ class LanguageFilterIndex:
         self._anywhere: dict[str, IndexedFilter] = {}
         self._seen: Counter[FeatureKey] = Counter()
         self._articles = 0
+        self._places: Counter[TextField] = Counter()
+        """How many filters look for features in each place: an article is analysed only where one does."""
+        self._verified = 0
+        """How many filters have conditions that are verified with the text."""
+
+    @property
+    def searches_text(self) -> bool:
+        """Whether the text of an article may be analysed."""
+        return self._verified > 0 or self._places["text"] > 0
 
     def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
         """Add filters that must all match."""
         conditions = filter_conditions(filters, self._language)
         under = self._rarest(conditions.choices)
         others = tuple(choice for choice in conditions.choices if choice is not under)
-        self._insert(
-            digest,
-            IndexedFilter(
-                events, under, others, frozenset(conditions.forbidden), tuple(conditions.rest), self._articles
-            ),
-        )
+        forbidden = frozenset(conditions.forbidden)
+        places = frozenset(filter(None, map(place_of, chain(forbidden, *conditions.choices))))
+        indexed = IndexedFilter(events, under, others, forbidden, tuple(conditions.rest), places, self._articles)
+        self._places.update(places)
+        self._verified += bool(indexed.rest)
+        self._insert(digest, indexed)
 
     def remove(self, digest: str) -> None:
         """Remove a filter."""
-        self._unlink(digest, self._filters.pop(digest))
+        indexed = self._filters.pop(digest)
+        self._places -= Counter(indexed.places)
+        self._verified -= bool(indexed.rest)
+        self._unlink(digest, indexed)
 
     def match(self, features: ArticleFeatures, kind: str) -> list[str]:
         """Return the digests of the filters that match an article of this language."""
-        has = feature_keys(features)
+        has = feature_keys(features, self._places)
         self._seen.update(has)
         self._age()
         candidates: dict[str, IndexedFilter] = dict(self._anywhere)
@@ -285,6 +177,10 @@ class FilterIndex:
         """Return the digests of the filters that match this version; ``features`` are those of the version, if known."""
         features = features or ArticleFeatures.of(article)
         return self._language_index(features.language).match(features, str(article.kind))
+
+    def searches_text(self, article: ArticlePublished) -> bool:
+        """Return whether `match` may analyse the text of an article."""
+        return self._language_index(language_of(article.language)).searches_text
 
     @property
     def languages(self) -> list[str]:

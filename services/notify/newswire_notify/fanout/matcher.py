@@ -52,6 +52,10 @@ class Matcher:
         """Return the digests of the filters that match this version; ``features`` are those of the version, if known."""
         return self.index.match(article, features)
 
+    def searches_text(self, article: ArticlePublished) -> bool:
+        """Return whether `match` may analyse the text of a version."""
+        return self.index.searches_text(article)
+
     async def check(self) -> str | None:
         """Return why no event can be matched now, or None: a readiness check."""
         return self.loading

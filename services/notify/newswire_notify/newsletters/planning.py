@@ -31,11 +31,16 @@ class NewsletterPlanner:
         self._records = records
         self._keyspace = keys
 
+    @property
+    def searches_text(self) -> bool:
+        """Whether the text of an article may be analysed: it is where there are newsletters."""
+        return bool(self._matcher.all)
+
     async def __call__(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
         """Plan what follows from events; ``features`` are those of long articles, by entry id."""
         published = [item.payload for item in items if isinstance(item.payload, ArticlePublished)]
         await self._matcher.catch_up({language_of(article.language) for article in published})
-        for item in items:
+        for item in items if self._matcher.all else ():
             if isinstance(item.payload, ArticleRetracted):
                 await self._forget(item.payload.id)
             elif isinstance(item.payload, ArticlePublished) and not item.payload.silent:
