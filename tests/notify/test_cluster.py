@@ -49,7 +49,7 @@ async def test_every_operation_on_deliveries_uses_one_slot(
         await desk.publish("b1", topics=["Bridges"])
         await desk.deliver()
         assert await OwnerNotifier(desk.queue, desk.broker, keys, SITE).notify() == 1
-        assert await DeliveryProgressPublisher(cluster, desk.broker, keys, SITE).announce() > 0
+        assert await DeliveryProgressPublisher(desk.queue, desk.broker, keys, SITE).announce() > 0
         for _ in range(9):
             clock.now += 36_000
             await desk.deliver()

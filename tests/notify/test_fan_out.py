@@ -225,7 +225,7 @@ async def test_outcomes_report_recipients_and_results(desk: Desk, receiver: Rece
     await desk.deliver()
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1", 2, title="The harbour is closed")
-    await DeliveryProgressPublisher(desk.redis, desk.broker, desk.keys, SITE).announce()
+    await DeliveryProgressPublisher(desk.queue, desk.broker, desk.keys, SITE).announce()
     said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
     first, second, progressed = said
     assert first["data"] == {"id": "a1", "version": 1, "event": "a1.1", "matched": 1, "previously_matched": 0}

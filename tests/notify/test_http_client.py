@@ -13,12 +13,14 @@ import pytest
 import trustme
 import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from newswire_notify.webhooks.http_client import (
     KEPT_BODY_BYTES,
     EndpointResponse,
     InvalidResponseError,
     WebhookHttpClient,
+    _parse_target,
 )
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 
@@ -436,3 +438,31 @@ def test_tls_certificates_must_match_the_endpoint(run: Run) -> None:
             assert len(it.requests) == 2
 
     run(scene())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.com",
+        "https://example.com/",
+        "https://example.com/hook.php",
+        "https://example.com:443/a/b/",
+        "https://example.com:8443/a//b",
+        "http://127.0.0.1:8080/12",
+        "http://[::1]:8080/12",
+        "https://example.com./x",
+        "https://EXAMPLE.com/Hook",
+        "https://example.com/../x",
+        "https://example.com/a/./b",
+        "https://example.com/a/..",
+        "https://example.com/.hidden",
+        "https://example.com/a%2Fb?c=d&e=%41",
+        "https://example.com/caf%C3%A9",
+        "https://example.com/x?y",
+    ],
+)
+def test_plain_urls_are_requested_as_all_others_are(address: str) -> None:
+    url = URL(address)
+    origin, line = _parse_target(address)
+    assert tuple(origin) == (url.scheme == "https", url.raw_host, url.port)
+    assert line == f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"

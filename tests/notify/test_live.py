@@ -82,6 +82,20 @@ async def test_resuming_has_neither_gap_nor_repeat(url: str, desk: Desk) -> None
     assert reader.ids == [f"a{number}.1" for number in range(10, len(desk.entries))]
 
 
+async def test_events_that_no_client_saw_are_sent_to_those_that_resume(
+    url: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newswire_notify.streaming.broadcaster.UNOBSERVED_SECONDS", -1.0)
+    for at in (0, 10):
+        for number in range(at, at + 6):
+            await desk.put(f"a{number}")
+        async with following(url, after=desk.entries[f"a{at}.1"].entry_id) as reader:
+            await until(lambda: len(reader.events) == 5)
+            await desk.put(f"a{at + 6}")
+            await until(lambda: len(reader.events) == 6)
+            assert reader.ids == [f"a{number}.1" for number in range(at + 1, at + 7)]
+
+
 async def test_retractions_are_filtered_by_fields_alone(url: str, desk: Desk) -> None:
     async with (
         following(url, q="ferry", publisher="harbour-post") as ferries,

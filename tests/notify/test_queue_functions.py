@@ -14,6 +14,7 @@ from tests.notify.conftest import Clock, Desk, opened_desk
 
 KEEP = 7 * 86_400_000
 URL = "https://receiver.example/a"
+ENVELOPE = b'{"a":1}'
 
 
 def delivery_id(event: str, subscription: Subscription) -> str:
@@ -33,31 +34,48 @@ async def queues(desk: Desk, subscription: Subscription, delivery: str) -> set[s
     }
 
 
-async def plan(desk: Desk, event: str, digests: list[str], **changes: Any) -> Any:
-    article, _, version = event.partition(".")
+async def fan_out(desk: Desk, *events: dict[str, Any], **changes: Any) -> Any:
     named = {
-        "event": event,
+        "events": events,
+        "as_of": int(await desk.redis.get(desk.queue.key("filters", "changed")) or 0),
+        "announced": [],
+        "chunk": 100,
+        "budget": 1000,
+        "keep": KEEP,
+        "keep_plan": KEEP,
+        "prefix": desk.queue.prefix,
+        "now": desk.queue.now_ms,
+    }
+    return await desk.queue.functions.call("fan_out", [], named | changes, [ENVELOPE] * len(events))
+
+
+def event_of(event: str, digests: list[str], **changes: Any) -> dict[str, Any]:
+    article, _, version = event.partition(".")
+    return {
+        "id": event,
         "type": "newswire.article.published.v1",
         "kind": "published",
         "article": article,
         "version": int(version.split(".")[0]),
         "entry": "1800000000000-1",
-        "envelope": "{}",
-        "keep_plan": KEEP,
-        "as_of": int(await desk.redis.get(desk.queue.key("filters", "changed")) or 0),
         "digests": digests,
-    }
-    return await desk.queue.call("plan_event", **named | changes)
+    } | changes
+
+
+async def plan(desk: Desk, event: str, digests: list[str], **changes: Any) -> Any:
+    """Plan an event, and enqueue nothing yet."""
+    return (await fan_out(desk, event_of(event, digests, **changes), chunk=0))[0]
 
 
 async def expand(desk: Desk, event: str, chunk: int = 100) -> Any:
-    return await desk.queue.call("expand_event", event=event, chunk=chunk, keep=KEEP, keep_plan=KEEP)
+    """Expand an event that is planned."""
+    return (await fan_out(desk, event_of(event, []), chunk=chunk))[0]
 
 
 async def enqueued(desk: Desk, subscription: Subscription, event: str = "a1.1", **changes: Any) -> str:
     """Plan and expand an event for a subscription; return the id of its delivery."""
-    assert await plan(desk, event, [subscription.criteria().digest()], **changes) == 1
-    assert (await expand(desk, event))[0] == 1
+    [[count, *_]] = await fan_out(desk, event_of(event, [subscription.criteria().digest()], **changes))
+    assert count == 1
     return delivery_id(event, subscription)
 
 
@@ -92,24 +110,24 @@ async def ended(desk: Desk, subscription: Subscription, event: str = "a1.1", **d
     return delivery
 
 
-# plan_event
+# fan_out
 
 
-async def test_plan_event_plans_once_and_lists_the_matched_digests(desk: Desk) -> None:
-    assert await plan(desk, "a1.1", ["d1", "d2"]) == 1
-    assert await plan(desk, "a1.1", ["d1", "d2"]) == 0
+async def test_fan_out_plans_once_and_lists_the_matched_digests(desk: Desk) -> None:
+    assert (await plan(desk, "a1.1", ["d1", "d2"]))[1] == 2
+    assert (await plan(desk, "a1.1", ["d3", "d4"]))[1] == 2
     listed = await desk.redis.lrange(desk.queue.key("event_plan", "a1.1", "digests"), 0, -1)
     assert {entry.split(b"|")[0] for entry in listed} == {b"d1", b"d2"}
     assert {entry.split(b"|")[3] for entry in listed} == {b"matched"}
 
 
-async def test_plan_event_refuses_matches_that_are_older_than_the_filters(desk: Desk) -> None:
+async def test_fan_out_refuses_matches_that_are_older_than_the_filters(desk: Desk) -> None:
     await desk.subscribe(URL)
-    assert await plan(desk, "a1.1", [], as_of=0) == -1
+    assert await fan_out(desk, event_of("a1.1", []), as_of=0) == [-1]
     assert await desk.redis.exists(desk.queue.key("event_plan", "a1.1")) == 0
 
 
-async def test_plan_event_adds_the_earlier_recipients_of_an_article(desk: Desk) -> None:
+async def test_fan_out_adds_the_earlier_recipients_of_an_article(desk: Desk) -> None:
     await plan(desk, "a1.1", ["d1"])
     await plan(desk, "a1.2", ["d2"], entry="1800000000000-2")
     listed = await desk.redis.lrange(desk.queue.key("event_plan", "a1.2", "digests"), 0, -1)
@@ -119,14 +137,14 @@ async def test_plan_event_adds_the_earlier_recipients_of_an_article(desk: Desk) 
     }
 
 
-async def test_plan_event_gives_the_matches_of_a_late_event_the_later_version(desk: Desk) -> None:
+async def test_fan_out_gives_the_matches_of_a_late_event_the_later_version(desk: Desk) -> None:
     await plan(desk, "a1.2", ["d1"], entry="1800000000000-2")
     await plan(desk, "a1.1", ["d2"])
     assert (await fields(desk, "event_plan", "a1.1"))["target"] == "a1.2"
     assert (await fields(desk, "article_recipients", "a1"))["event"] == "a1.2"
 
 
-async def test_plan_event_plans_no_version_for_anyone_after_the_retraction(desk: Desk) -> None:
+async def test_fan_out_plans_no_version_for_anyone_after_the_retraction(desk: Desk) -> None:
     retraction = {"kind": "retracted", "type": "newswire.article.retracted.v1"}
     await plan(desk, "a1.1", ["d1"])
     await desk.redis.hset(desk.queue.key("responses", "a1"), "x", "y")
@@ -136,17 +154,17 @@ async def test_plan_event_plans_no_version_for_anyone_after_the_retraction(desk:
     assert await desk.redis.exists(desk.queue.key("responses", "a1")) == 0
 
 
-async def test_plan_event_keeps_recipients_only_of_what_was_sent_to_someone(desk: Desk) -> None:
+async def test_fan_out_keeps_recipients_only_of_what_was_sent_to_someone(desk: Desk) -> None:
     await plan(desk, "a1.1", [])
     await plan(desk, "a2.1", ["d1"])
     assert 0 < await desk.redis.pttl(desk.queue.key("article_recipients", "a1")) <= KEEP
     assert await desk.redis.pttl(desk.queue.key("article_recipients", "a2")) == -1
 
 
-# expand_event, expand_next_event, mark_announced
+# expand_next_event, mark_announced
 
 
-async def test_expand_event_enqueues_in_chunks_and_leaves_the_rest_to_the_turns(desk: Desk) -> None:
+async def test_fan_out_enqueues_in_chunks_and_leaves_the_rest_to_the_turns(desk: Desk) -> None:
     mine = [await desk.subscribe(f"{URL}{number}") for number in range(3)]
     await plan(desk, "a1.1", [mine[0].criteria().digest()])
     enqueued_now, left, matched, previously, announced = await expand(desk, "a1.1", chunk=2)
@@ -156,11 +174,36 @@ async def test_expand_event_enqueues_in_chunks_and_leaves_the_rest_to_the_turns(
     assert (await expand(desk, "a1.1"))[0] == 0
 
 
-async def test_expand_event_counts_a_missing_plan_as_announced(desk: Desk) -> None:
-    assert await expand(desk, "nothing.1") == [0, 0, 0, 0, b"1"]
+async def test_fan_out_leaves_events_beyond_its_budget_to_another_call(desk: Desk) -> None:
+    mine = [await desk.subscribe(f"{URL}{number}") for number in range(3)]
+    events = [event_of(f"a{number}.1", [mine[0].criteria().digest()]) for number in range(4)]
+    assert [each[0] for each in await fan_out(desk, *events, budget=4)] == [3, 3]
+    assert [each[0] for each in await fan_out(desk, *events, budget=8)] == [0, 0, 3, 3]
 
 
-async def test_expand_event_supersedes_what_waits_of_an_earlier_version(desk: Desk) -> None:
+async def test_fan_out_marks_events_as_announced(desk: Desk) -> None:
+    assert (await fan_out(desk, event_of("a1.1", [])))[0][4] == b""
+    assert (await fan_out(desk, event_of("a1.1", []), announced=["a1.1", "unknown.1"]))[0][4] == b"1"
+    assert await desk.redis.exists(desk.queue.key("event_plan", "unknown.1")) == 0
+
+
+async def test_fan_out_continues_a_plan_with_more_digests_than_a_chunk(desk: Desk) -> None:
+    mine = [await desk.subscribe(f"{URL}{number}", {"topics": [f"Topic {number}"]}) for number in range(5)]
+    digests = [each.criteria().digest() for each in mine]
+    progress = [(await fan_out(desk, event_of("a1.1", digests), chunk=2))[0][:3] for _ in range(5)]
+    assert progress == [[2, 4, 2], [1, 3, 3], [1, 2, 4], [1, 1, 5], [0, 0, 5]]
+    assert await desk.redis.exists(desk.queue.key("event_plan", "a1.1", "digests")) == 0
+
+
+async def test_take_progress_takes_changed_totals_once(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    await ended(desk, mine)
+    await desk.redis.sadd(desk.queue.key("progressed"), "expired.1")
+    assert await desk.queue.call("take_progress", limit=9) == [[b"a1.1", b"a1", b"1", b"1", b"0", b"0", b"0"]]
+    assert await desk.queue.call("take_progress", limit=9) == []
+
+
+async def test_fan_out_supersedes_what_waits_of_an_earlier_version(desk: Desk) -> None:
     mine = await desk.subscribe(URL)
     first = await enqueued(desk, mine, "a1.1")
     second = await enqueued(desk, mine, "a1.2", entry="1800000000000-2")
@@ -170,7 +213,7 @@ async def test_expand_event_supersedes_what_waits_of_an_earlier_version(desk: De
     )
 
 
-async def test_expand_event_lets_an_attempt_under_way_end(desk: Desk) -> None:
+async def test_fan_out_lets_an_attempt_under_way_end(desk: Desk) -> None:
     mine = await desk.subscribe(URL)
     first = await enqueued(desk, mine, "a1.1")
     await settle_and_claim(desk, limit=1)
@@ -188,12 +231,14 @@ async def test_expand_next_event_takes_turns_until_the_queue_is_long_enough(desk
     assert await expand_next() is None
     mine = [await desk.subscribe(f"{URL}{number}") for number in range(4)]
     for number, event in enumerate(("a1.1", "a2.1")):
-        await plan(desk, event, [mine[0].criteria().digest()], entry=f"1800000000000-{number + 1}", envelope="{1}")
+        await plan(desk, event, [mine[0].criteria().digest()], entry=f"1800000000000-{number + 1}")
         await expand(desk, event, chunk=1)
     assert await expand_next(max_due_endpoints=1) == b"QUEUE_FULL"
     turns = [await expand_next() for _ in range(4)]
     assert [turn[0] for turn in turns] == [b"a1.1", b"a2.1", b"a1.1", b"a2.1"]
-    assert turns[0][1:4] == [b"{1}", b"a1", 1]
+    assert turns[0][1:4] == [ENVELOPE, b"a1", 1]
+    await desk.redis.zadd(desk.queue.key("expanding"), {"nothing.1": 0})
+    assert await expand_next() == [b"nothing.1", b"", b"", 0, 0, 0, 0, 0, b"1"]
 
 
 async def test_mark_announced_ends_the_turns_of_events(desk: Desk) -> None:
@@ -210,11 +255,11 @@ async def test_mark_announced_ends_the_turns_of_events(desk: Desk) -> None:
 
 async def test_settle_and_claim_claims_for_a_lease_and_counts_the_attempt(desk: Desk, clock: Clock) -> None:
     mine = await desk.subscribe(URL)
-    delivery = await enqueued(desk, mine, envelope='{"a":1}')
+    delivery = await enqueued(desk, mine)
     _, wait, deliveries, endpoints, envelopes = await settle_and_claim(desk, limit=5)
     kind = b"newswire.article.published.v1"
     assert deliveries == [[delivery.encode(), 1, 0, b"a1.1", kind, b"a1", 1, b"matched", mine.id.encode()]]
-    assert (endpoints[0][:2], envelopes) == ([mine.id.encode(), URL.encode()], [[b"a1.1", b'{"a":1}', b"a1", 1]])
+    assert (endpoints[0][:2], envelopes) == ([mine.id.encode(), URL.encode()], [[b"a1.1", ENVELOPE, b"a1", 1]])
     assert (wait, await queues(desk, mine, delivery)) == (60_000, {"in_flight"})
     assert (await settle_and_claim(desk, limit=5))[2] == []
     clock.now += 61

@@ -65,3 +65,13 @@ def test_rendered_events_keep_unknown_members() -> None:
     assert b"title" not in remembered
     body = json.loads(render(remembered, b'{"title":"T","newer":[1]}', "full", "matched"))
     assert body == json.loads(said.to_json()) | {"reason": "matched", "data": {"title": "T", "newer": [1]}}
+
+
+@pytest.mark.parametrize("members", [{}, {"reason": "of the publisher"}, {"note": 'a "data" and a "reason"'}])
+def test_a_body_has_one_reason_and_one_data(members: dict[str, Any]) -> None:
+    said = CloudEvent(id="a1.1", source="s", type=PUBLISHED, subject="a1", data={"title": "T"}, **members)
+    body = render(envelope(said, with_data=False), b'{"title":"T"}', "full", "matched")
+    pairs = json.loads(body, object_pairs_hook=list)
+    names = [name for name, _ in pairs]
+    assert len(names) == len(set(names))
+    assert json.loads(body) == json.loads(said.to_json()) | {"reason": "matched", "data": {"title": "T"}}

@@ -75,9 +75,10 @@ def broker_for(
     handler: Handler,
     group: ConsumerGroup = SEARCH,
     dead_letter_limit: int = 100,
+    only: str | None = None,
     **reading: Any,
 ) -> EventBroker:
-    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit))
+    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit), only=only)
 
     @broker.subscriber(stream=broker.subscription(block_ms=50, **reading))
     async def take(batch: list[Message]) -> None:
@@ -121,6 +122,24 @@ async def test_what_was_published_before_the_first_start_is_handled(redis: Redis
     assert log.seen == [f"a{n}.1" for n in range(6)]
     assert await pending(redis, keys) == 0
     assert (await redis.get(keys.checkpoint(GROUP))).decode() > ids[-1]
+
+
+async def test_a_handler_of_one_type_sees_no_others_and_they_are_acknowledged(redis: Redis, keys: Keyspace) -> None:
+    retraction = event(2, type="newswire.article.retracted.v1")
+    retraction["data"] |= {"retracted_at": "2026-01-02T03:04:05Z", "status": "retracted"}
+    await put(redis, keys, 1)
+    await redis.xadd(keys.stream, {"__data__": json.dumps(retraction)})
+    await redis.xadd(keys.stream, {"other": "x"})
+    await put(redis, keys, 3)
+    log = Log()
+    async with consuming(redis, keys, log, only="newswire.article.published.v1"):
+        await until(lambda: log.seen == ["a1.1", "a3.1"])
+        await until(lambda: _nothing_pending(redis, keys))
+    assert len(await dead_letters.list_dead_letters(redis, keys, GROUP)) == 1
+
+
+async def _nothing_pending(redis: Redis, keys: Keyspace) -> bool:
+    return await pending(redis, keys) == 0
 
 
 async def test_a_restart_continues_at_the_last_position(redis: Redis, keys: Keyspace) -> None:

@@ -119,7 +119,7 @@ async def service(
         broadcaster = StreamBroadcaster(records, keys)
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
-        progress_publisher = DeliveryProgressPublisher(redis, broker, keys, own.site)
+        progress_publisher = DeliveryProgressPublisher(queue, broker, keys, own.site)
         backfills = BackfillWorker(queue, records, keys, own.site, memory=memory, on_enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys)
         entitlements = Entitlements(subscriptions, redis, records, keys)

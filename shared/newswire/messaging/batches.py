@@ -16,6 +16,7 @@ from newswire.observability import metrics
 
 log = logging.getLogger(__name__)
 
+_FIELD = FIELD.encode()
 MAX_DELIVERIES = 25
 """An entry that was delivered so often without being acknowledged kills its consumers, and becomes a dead letter."""
 
@@ -49,11 +50,15 @@ class EventBatch(RedisBatchStreamMessage):
 
     def _dead(self, entry_id: str, reason: str) -> DeadEntry:
         first_seen = entry_time_ms(entry_id) if entry_id in self.redelivered else self.read_at_ms
-        return DeadEntry(entry_id, reason, first_seen, subject_of(self.entries[entry_id].get(FIELD.encode(), b"null")))
+        return DeadEntry(entry_id, reason, first_seen, subject_of(self.entries[entry_id].get(_FIELD, b"null")))
 
 
-def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable[EventBatch]]:
-    """Return FastStream's parser for the reads of a member of a consumer group."""
+def batch_parser(member: GroupMember, only: str | None = None) -> Callable[[Mapping[str, Any]], Awaitable[EventBatch]]:
+    """Return FastStream's parser for the reads of a member of a consumer group.
+
+    ``only``: the one event type that the handler needs; entries that do not contain it are acknowledged without decoding them.
+    """
+    needed = (only or "").encode()
 
     async def parse(raw: Mapping[str, Any]) -> EventBatch:
         batch = EventBatch(raw, body=[], consumer=member.redis, group=member.group.name)
@@ -69,6 +74,8 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
         for entry_id, fields in batch.entries.items():
             await yielder.add_bytes(sum(map(len, fields.values())))
             if not fields:  # deleted since it was first read: its article was retracted
+                continue
+            if needed and needed not in fields.get(_FIELD, needed):
                 continue
             if earlier_deliveries[entry_id] >= MAX_DELIVERIES:
                 batch.rejected[entry_id] = f"delivered {MAX_DELIVERIES} times and never acknowledged"

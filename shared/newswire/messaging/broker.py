@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
-from newswire.events import CloudEvent
+from newswire.events import FIELD, CloudEvent
 from newswire.messaging.batches import batch_parser, decoded_body
 from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.delivery import AtLeastOnceMiddleware
@@ -80,12 +80,13 @@ class _GroupRead(StreamSub[Literal[True]]):
 class EventBroker(RedisBroker):
     """Consumes one stream as a member of a consumer group, and publishes to any stream."""
 
-    def __init__(self, member: GroupMember) -> None:
+    def __init__(self, member: GroupMember, *, only: str | None = None) -> None:
+        """``only``: the one event type that its handlers need, if there is just one."""
         self.member = member
         self.client = ClaimingClient(member)
         super().__init__(
             middlewares=[AtLeastOnceMiddleware],
-            parser=batch_parser(member),
+            parser=batch_parser(member, only),
             decoder=decoded_body,
             message_format=PlainJSON,
             ack_policy=AckPolicy.MANUAL,
@@ -141,11 +142,14 @@ class EventBroker(RedisBroker):
             await self.stop()
         await self.member.leave()
 
-    async def publish_all(self, events: Sequence[CloudEvent], stream: str) -> None:
-        """Publish events to a stream in one round trip."""
+    async def publish_all(self, events: Sequence[bytes], stream: str) -> None:
+        """Publish the JSON of events to a stream in one round trip.
+
+        FastStream's `publish` writes the same entry, but takes a tenth of a millisecond for each.
+        """
         async with self.client.pipeline(transaction=False) as pipe:
             for event in events:
-                await self.publish(event, stream=stream, pipeline=pipe)
+                pipe.execute_command("XADD", stream, "*", FIELD, event)
             await pipe.execute()
 
     async def _start(self) -> None:

@@ -1,3 +1,6 @@
+-- Entries that are acknowledged in one call: a function takes a limited number of arguments.
+local IDS_PER_CALL = 1000
+
 -- Stream ids are compared as two numbers; a time in ms and the sequences met in practice fit a double exactly.
 local function after(a, b)
   local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
@@ -56,7 +59,9 @@ local function ack(keys, args)
       end
     end
   end
-  for _, id in ipairs(args.ids) do redis.call('XACK', stream, group, id) end
+  for at = 1, #args.ids, IDS_PER_CALL do
+    redis.call('XACK', stream, group, unpack(args.ids, at, math.min(at + IDS_PER_CALL - 1, #args.ids)))
+  end
   local pending = redis.call('XPENDING', stream, group)
   local done
   if pending[1] == 0 then

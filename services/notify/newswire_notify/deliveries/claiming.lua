@@ -48,13 +48,19 @@ end
 -- The health of an endpoint, read once per call. `was` is the state in Redis.
 local HEALTH_FIELDS = {'failing', 'failing_since', 'probe_at', 'probes', 'held_until', 'paced_until'}
 
+-- Where and how deliveries are sent to an endpoint.
+local SENDING_FIELDS = {'url', 'secret', 'former_secrets', 'content', 'headers', 'entitlement', 'verified_origin'}
+
 local function endpoint(p, sub, cap)
-  local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', unpack(HEALTH_FIELDS))
+  local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', 'failing', 'failing_since', 'probe_at',
+    'probes', 'held_until', 'paced_until', unpack(SENDING_FIELDS))
   local e = {sub = sub, exists = found[1] and true, cap = math.min(cap, tonumber(found[2]) or cap), rate = tonumber(found[3]), was = {}}
   for i, field in ipairs(HEALTH_FIELDS) do
     e[field] = tonumber(found[i + 3])
     e.was[field] = e[field]
   end
+  e.sending = {sub}
+  for i = 1, #SENDING_FIELDS do e.sending[i + 1] = found[i + 3 + #HEALTH_FIELDS] or '' end
   return e
 end
 
@@ -206,58 +212,84 @@ local function reclaim_expired(p, sub, now, keep)
 end
 
 -- Returns the number of deliveries, up to `left`, that may begin at an endpoint now.
-local function free_slots(p, e, now, left)
+local function free_slots(e, in_flight, now, left)
   local cap, earliest = concurrency_limit(e, now)
   if earliest > now then return 0 end
-  local count = math.min(cap - redis.call('ZCARD', p .. 'in_flight:' .. e.sub), left)
+  local count = math.min(cap - in_flight, left)
   if e.rate and count > 0 then
     e.paced_until = math.max(e.paced_until or 0, now - PACING_BURST_MS)
     count = math.min(count, math.floor((now - e.paced_until) * e.rate / 1000) + 1)
   end
-  return count
+  return math.max(count, 0)
+end
+
+-- Takes deliveries that are due from the queue of an endpoint, up to `count`. Returns their ids, and when the next one is due (or nil).
+local function take_due(p, sub, now, count)
+  local due = p .. 'due:' .. sub
+  local first = redis.call('ZRANGE', due, 0, count, 'WITHSCORES')
+  local taken = {}
+  while #taken < count and first[#taken * 2 + 1] and tonumber(first[#taken * 2 + 2]) <= now do taken[#taken + 1] = first[#taken * 2 + 1] end
+  if #taken > 0 then redis.call('ZREM', due, unpack(taken)) end
+  return taken, tonumber(first[#taken * 2 + 2])
+end
+
+-- Marks a delivery as being sent, and adds it to the result of `claim`.
+local function claim_delivery(p, sub, id, articles, found)
+  local key = p .. 'delivery:' .. id
+  local d = redis.call('HMGET', key, 'attempt', 'failures', 'event', 'type', 'article', 'version', 'reason', 'envelope')
+  local attempt, event, article, version = tonumber(d[1]) + 1, d[3], d[5], tonumber(d[6])
+  redis.call('HSET', key, 'attempt', attempt, 'state', 'delivering')
+  if not found.events[event] then
+    found.events[event] = true
+    local envelope = {event, d[8] or redis.call('HGET', p .. 'event_plan:' .. event, 'envelope') or '', article, version}
+    if articles ~= '' then envelope[5] = redis.call('HGET', articles .. article .. ':v:' .. d[6], 'document') or '' end
+    found.envelopes[#found.envelopes + 1] = envelope
+  end
+  found.deliveries[#found.deliveries + 1] = {id, attempt, tonumber(d[2]), event, d[4], article, version, d[7], sub}
+end
+
+-- Claims due deliveries of one endpoint, up to `left`, and schedules its next check. Returns how many.
+local function claim_at_endpoint(p, sub, now, left, args, found)
+  local in_flight, superseded = p .. 'in_flight:' .. sub, p .. 'superseded_in_flight:' .. sub
+  local times = {expiry = first_score(in_flight), superseded = first_score(superseded)}
+  if (times.expiry or now + 1) <= now or (times.superseded or now + 1) <= now then
+    reclaim_expired(p, sub, now, args.keep)
+    times = {expiry = first_score(in_flight), superseded = first_score(superseded)}
+  end
+  local e = endpoint(p, sub, args.per_endpoint)
+  local sending = times.expiry and redis.call('ZCARD', in_flight) or 0
+  local taken, next_due = take_due(p, sub, now, free_slots(e, sending, now, left))
+  if #taken > 0 then
+    local leases, expiry = {}, now + args.lease
+    for i, id in ipairs(taken) do
+      claim_delivery(p, sub, id, args.articles, found)
+      leases[i * 2 - 1], leases[i * 2] = expiry, id
+    end
+    redis.call('ZADD', in_flight, unpack(leases))
+    found.endpoints[#found.endpoints + 1] = e.sending
+    times.expiry = math.min(times.expiry or expiry, expiry)
+    if e.rate then e.paced_until = e.paced_until + #taken * 1000 / e.rate end
+  end
+  save_endpoint(p, e)
+  local cap, earliest = concurrency_limit(e, now)
+  if next_due and sending + #taken < cap then
+    times.due = math.max(next_due, earliest, e.rate and e.paced_until or 0)
+  end
+  schedule(p, sub, times)
+  return #taken
 end
 
 -- Claims deliveries. Returns {deliveries, endpoints, envelopes}: for each delivery {id, attempt, failures, event, type, article, version,
 -- reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers, entitlement, verified origin};
 -- for each event {id, envelope, article, version, document}, the last where `articles` is the key prefix of the article records, which
 -- are then on this server.
-local function claim(p, now, lease, left, cap, keep, articles)
-  local deliveries, endpoints, envelopes, rendered = {}, {}, {}, {}
+local function claim(p, now, args)
+  local found, left = {deliveries = {}, endpoints = {}, envelopes = {}, events = {}}, args.limit
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
     if left <= 0 then break end
-    reclaim_expired(p, sub, now, keep)
-    local e = endpoint(p, sub, cap)
-    local count = free_slots(p, e, now, left)
-    local taken = {}
-    if count > 0 then taken = redis.call('ZRANGEBYSCORE', p .. 'due:' .. sub, '-inf', now, 'LIMIT', 0, count) end
-    if #taken > 0 then
-      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'former_secrets', 'content', 'headers', 'entitlement',
-        'verified_origin')
-      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or '', about[7] or ''}
-      redis.call('ZREM', p .. 'due:' .. sub, unpack(taken))
-      local leases = {}
-      for i, id in ipairs(taken) do
-        local key = p .. 'delivery:' .. id
-        local d = redis.call('HMGET', key, 'attempt', 'failures', 'event', 'type', 'article', 'version', 'reason', 'envelope')
-        local attempt = tonumber(d[1]) + 1
-        redis.call('HSET', key, 'attempt', attempt, 'state', 'delivering')
-        if not rendered[d[3]] then
-          rendered[d[3]] = true
-          local found = {d[3], d[8] or redis.call('HGET', p .. 'event_plan:' .. d[3], 'envelope') or '', d[5], tonumber(d[6])}
-          if articles ~= '' then found[5] = redis.call('HGET', articles .. d[5] .. ':v:' .. d[6], 'document') or '' end
-          envelopes[#envelopes + 1] = found
-        end
-        deliveries[#deliveries + 1] = {id, attempt, tonumber(d[2]), d[3], d[4], d[5], tonumber(d[6]), d[7], sub}
-        leases[i * 2 - 1], leases[i * 2] = now + lease, id
-      end
-      redis.call('ZADD', p .. 'in_flight:' .. sub, unpack(leases))
-      left = left - #taken
-      if e.rate then e.paced_until = e.paced_until + #taken * 1000 / e.rate end
-    end
-    save_endpoint(p, e)
-    reschedule_endpoint(p, e, now)
+    left = left - claim_at_endpoint(p, sub, now, left, args, found)
   end
-  return {deliveries, endpoints, envelopes}
+  return {found.deliveries, found.endpoints, found.envelopes}
 end
 
 -- Returns in how many ms an endpoint has work, or false where none has.
@@ -273,7 +305,7 @@ end
 -- the number of deliveries to claim; articles, the key prefix of the article records ('' where they are on another server).
 -- Returns {states, ms until an endpoint has work, deliveries, endpoints, envelopes}.
 local function settle_and_claim(_, args)
-  local p, now, cap, keep, circuit = args.prefix, current_time(args), args.per_endpoint, args.keep, args.circuit
+  local p, now, keep, circuit = args.prefix, current_time(args), args.keep, args.circuit
   local states, endpoints, totals = {}, {}, {}
   for i, settled in ipairs(args.results) do states[i] = settle(p, settled, now, args, endpoints, totals) end
   for _, total in pairs(totals) do count_ended(p, total[1], total[2], total[3], total[4], total[5], keep) end
@@ -288,7 +320,7 @@ local function settle_and_claim(_, args)
     end
   end
   local claimed = {}
-  if args.limit > 0 then claimed = claim(p, now, args.lease, args.limit, cap, keep, args.articles) end
+  if args.limit > 0 then claimed = claim(p, now, args) end
   return {states, ms_until_work(p, now), unpack(claimed)}
 end
 

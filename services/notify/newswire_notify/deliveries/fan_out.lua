@@ -1,5 +1,10 @@
 -- From an event to the deliveries of its recipients. Builds on queue.lua and subscribing.lua.
 
+-- Fields, or entries of a list, that are written in one call: a function takes a limited number of arguments.
+local FIELDS_PER_CALL = 1000
+-- The fields of `article_recipients:` that are not about a digest.
+local OF_THE_ARTICLE = {rank = true, event = true, membership_seq = true, retracted = true}
+
 local function delivery_id(event, sub)
   return 'msg_' .. redis.sha1hex(event .. '|' .. sub)
 end
@@ -62,89 +67,98 @@ local function extended_recipient(p, digest, before, upto, entry)
   return upto .. '|' .. entry .. (needed ~= '' and '|' .. needed or '')
 end
 
--- Whether any version of an article was sent to anyone: `article_recipients:` has fields beside those about the article itself.
-local function has_recipients(recipients)
-  local own = 0
-  for _, value in ipairs(redis.call('HMGET', recipients, 'rank', 'event', 'membership_seq', 'retracted')) do
-    own = own + (value and 1 or 0)
+-- Reads `article_recipients:` of an article. It holds the rank, the id and the sequence number of the article's latest event, and for
+-- each digest of recipients the membership sequence number and the entry of the event ("seq|entry"). It expires only where the article
+-- was sent to no one. Returns the latest event, the field of each digest, and how many there are; `exists` says whether there is a key.
+local function recipients_of(p, article)
+  local stored = redis.call('HGETALL', p .. 'article_recipients:' .. article)
+  local latest, digests, count = {exists = #stored > 0}, {}, 0
+  for i = 1, #stored, 2 do
+    local field, value = stored[i], stored[i + 1]
+    if OF_THE_ARTICLE[field] then
+      latest[field] = value
+    elseif string.find(value, '^%d+|[^|]') then
+      digests[field], count = value, count + 1
+    end
   end
-  return redis.call('HLEN', recipients) > own
+  return latest, digests, count
 end
 
--- Plans the recipients of an event, once per event. Arguments: event, its id; type; kind (published or retracted); article; version;
--- entry, its id; envelope; keep_plan, ms that a completed plan is kept; as_of, the number of the last filter change that the matcher
--- knew; digests, those that match. Returns -1, without a plan, where filters have changed since.
--- `article_recipients:` holds for each digest of recipients the membership sequence number and the entry of the event ("seq|entry"),
--- and of the latest event its id, rank and sequence number. It expires only where the article was sent to no one. An event that comes
--- after a later one of its article (a late redelivery) gives its matches that later event instead.
--- The plan is a list of "digest|seq|entry|reason".
-local function plan_event(_, args)
-  local p, event, kind, article, version, entry = args.prefix, args.event, args.kind, args.article, args.version, args.entry
-  local fan, recipients = p .. 'event_plan:' .. event, p .. 'article_recipients:' .. article
-  if redis.call('EXISTS', fan) == 1 then return 0 end
-  if tonumber(redis.call('GET', p .. 'filters:changed') or 0) ~= args.as_of then return -1 end
-  local upto = redis.call('GET', p .. 'membership_seq') or '0'
-  local rank = rank_of(version, kind)
-  local last_rank, last_event = unpack(redis.call('HMGET', recipients, 'rank', 'event'))
-  local late = last_rank and tonumber(last_rank) > rank
-  local retracted_since = late and tonumber(last_rank) % 2 == 1
-  local planned = {}
-  local plan = fan .. ':digests'
-  if not (late and (kind == 'retracted' or retracted_since)) then
-    for _, digest in ipairs(args.digests) do
-      planned[digest] = true
-      redis.call('RPUSH', plan, digest .. '|' .. upto .. '|' .. entry .. '|' .. (late and 'previously_matched' or 'matched'))
+local function set_fields(key, fields)
+  for at = 1, #fields, FIELDS_PER_CALL do redis.call('HSET', key, unpack(fields, at, math.min(at + FIELDS_PER_CALL - 1, #fields))) end
+end
+
+-- Lists the digests that receive an event, those that match it and, unless it came late, those that were sent an earlier version of its
+-- article: "digest|seq|entry|reason". Also returns the fields to be set in `article_recipients:`, and how many of them are new.
+local function planned_digests(p, event, upto, known, late)
+  local entries, planned, fields, new = {}, {}, {}, 0
+  for _, digest in ipairs(event.digests) do
+    planned[digest] = true
+    entries[#entries + 1] = digest .. '|' .. upto .. '|' .. event.entry .. '|' .. (late and 'previously_matched' or 'matched')
+    local before = known[digest]
+    if not before then new = new + 1 end
+    if not before or entry_before(string.match(before, '^%d+|([^|]+)'), event.entry) then
+      fields[#fields + 1], fields[#fields + 2] = digest, extended_recipient(p, digest, before, upto, event.entry)
     end
-    local before = redis.call('HGETALL', recipients)
-    local entries = {}
-    for i = 1, #before, 2 do
-      local last, at = string.match(before[i + 1], '^(%d+)|([^|]+)')
-      if last then
-        entries[before[i]] = {at = at, all = before[i + 1]}
-        if not late and not planned[before[i]] then
-          redis.call('RPUSH', plan, before[i] .. '|' .. last .. '|' .. at .. '|previously_matched')
-        end
-      end
+  end
+  for digest, before in pairs(late and {} or known) do
+    if not planned[digest] then
+      entries[#entries + 1] = digest .. '|' .. string.match(before, '^(%d+|[^|]+)') .. '|previously_matched'
     end
-    for digest in pairs(planned) do
-      local known = entries[digest]
-      if not known or entry_before(known.at, entry) then
-        redis.call('HSET', recipients, digest, extended_recipient(p, digest, known and known.all, upto, entry))
-      end
-    end
+  end
+  return entries, fields, new
+end
+
+-- Decides which digests receive an event. An event that comes after a later one of its article (a late redelivery) gives its matches that
+-- later event instead, unless that is a retraction. Returns the plan.
+local function new_plan(p, event, upto, keep_plan)
+  local kind, article, rank = event.kind, event.article, rank_of(event.version, event.kind)
+  local recipients = p .. 'article_recipients:' .. article
+  local latest, known, count = recipients_of(p, article)
+  local latest_rank = tonumber(latest.rank)
+  local late = latest_rank and latest_rank > rank
+  local entries, fields, new = {}, {}, 0
+  if not (late and (kind == 'retracted' or latest_rank % 2 == 1)) then
+    entries, fields, new = planned_digests(p, event, upto, known, late)
   end
   if not late then
-    redis.call('HSET', recipients, 'rank', rank, 'event', event, 'membership_seq', upto)
-    redis.call('SET', p .. 'last_decided', entry)
+    for _, field in ipairs({'rank', rank, 'event', event.id, 'membership_seq', upto}) do fields[#fields + 1] = field end
+    if kind == 'retracted' then fields[#fields + 1], fields[#fields + 2] = 'retracted', rank end
+    latest.event, latest_rank = event.id, rank
   end
-  if kind == 'retracted' and not late then redis.call('HSET', recipients, 'retracted', rank) end
-  if has_recipients(recipients) then redis.call('PERSIST', recipients) else redis.call('PEXPIRE', recipients, args.keep_plan) end
-  redis.call('HSET', fan, 'id', event, 'type', args.type, 'article', article, 'version', version, 'rank', rank, 'envelope', args.envelope,
-    'target', late and last_event or event, 'membership_seq', upto, 'cursor', 0, 'matched', 0, 'previously_matched', 0)
+  set_fields(recipients, fields)
+  if count + new == 0 then
+    redis.call('PEXPIRE', recipients, keep_plan)
+  elseif latest.exists then
+    redis.call('PERSIST', recipients)
+  end
   if kind == 'retracted' then redis.call('DEL', p .. 'responses:' .. article) end
-  return 1
+  return {id = event.id, type = event.type, article = article, version = event.version, rank = rank, target = latest.event,
+    latest = latest_rank, latest_event = latest.event, upto = upto, at = '0', matched = 0, previously_matched = 0, announced = '',
+    entries = entries, first = true, late = late}
 end
 
--- Enqueues the next chunk of an event's plan and stores the progress, in one step. An unfinished event goes to the end of `expanding`,
--- and its keys do not expire. Returns {enqueued, digests left, matched, previously matched, announced}.
-local function expand_chunk(p, event, chunk, now, keep, decided)
+-- Reads a plan of which a chunk was enqueued before; nil where there is none.
+local function stored_plan(p, event, chunk)
   local fan = p .. 'event_plan:' .. event
-  local plan = fan .. ':digests'
-  local target, at, article, kind, version = unpack(redis.call('HMGET', fan, 'target', 'cursor', 'article', 'type', 'version'))
-  if not target then return {0, 0, 0, 0, '1'} end
-  local e = {id = target, type = kind, article = article, version = version}
+  local target, at, article, kind, version, matched, previously_matched, announced = unpack(redis.call('HMGET', fan, 'target', 'cursor',
+    'article', 'type', 'version', 'matched', 'previously_matched', 'announced'))
+  if not target then return nil end
   local latest, latest_event = unpack(redis.call('HMGET', p .. 'article_recipients:' .. article, 'rank', 'event'))
-  if latest_event ~= target then
-    -- The digests that are left were in `article_recipients:` when the later event was planned: that event reaches them.
-    redis.call('DEL', plan)
-  elseif target ~= event then -- it came late: the later version is enqueued, which is of the same kind
-    e.version = math.floor(tonumber(latest) / 2)
-  end
-  local enqueued, whys = 0, {}
-  while chunk > 0 do
-    local head = redis.call('LINDEX', plan, 0)
-    if not head then break end
-    local digest, upto, entry, reason = string.match(head, '^(.-)|(.-)|(.-)|(.*)$')
+  return {id = event, type = kind, article = article, version = version, target = target, latest = tonumber(latest),
+    latest_event = latest_event, at = at, matched = tonumber(matched), previously_matched = tonumber(previously_matched),
+    announced = announced or '', entries = redis.call('LRANGE', fan .. ':digests', 0, chunk - 1)}
+end
+
+-- Enqueues deliveries for up to `chunk` members of the digests of a plan. Returns how many, and how many digests are completed.
+local function enqueue_chunk(p, plan, chunk, now, keep)
+  local e = {id = plan.target, type = plan.type, article = plan.article, version = plan.version}
+  -- It came late: the later version is enqueued, which is of the same kind.
+  if plan.target ~= plan.id then e.version = math.floor(plan.latest / 2) end
+  local enqueued, completed, at = 0, 0, plan.at
+  for _, planned in ipairs(plan.entries) do
+    if chunk <= 0 then break end
+    local digest, upto, entry, reason = string.match(planned, '^(.-)|(.-)|(.-)|(.*)$')
     local recipients
     local page = redis.call('ZRANGEBYSCORE', p .. 'memberships:' .. digest, '(' .. at, upto, 'WITHSCORES', 'LIMIT', 0, chunk)
     for i = 1, #page, 2 do
@@ -154,7 +168,7 @@ local function expand_chunk(p, event, chunk, now, keep, decided)
       if left ~= '' then
         left, wanted = tonumber(left), wanted and tonumber(upto) < tonumber(left)
         if not wanted then
-          recipients = recipients or redis.call('HGET', p .. 'article_recipients:' .. article, digest)
+          recipients = recipients or redis.call('HGET', p .. 'article_recipients:' .. e.article, digest)
           wanted, why = was_recipient(recipients, tonumber(at), after, left), 'previously_matched'
         end
         status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
@@ -162,60 +176,115 @@ local function expand_chunk(p, event, chunk, now, keep, decided)
       end
       if wanted and enqueue(p, sub, e, why, now, keep, status) == 1 then
         enqueued = enqueued + 1
-        whys[why] = (whys[why] or 0) + 1
+        plan[why] = plan[why] + 1
       end
     end
-    if #page / 2 < chunk then
-      redis.call('LPOP', plan)
-      at = '0'
-    end
+    if #page / 2 < chunk then completed, at = completed + 1, '0' end
     chunk = chunk - math.max(1, #page / 2)
-    redis.call('HSET', fan, 'cursor', at)
   end
-  for why, times in pairs(whys) do redis.call('HINCRBY', fan, why, times) end
-  local left = redis.call('LLEN', plan)
-  if left > 0 then
-    redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event)
-    redis.call('PERSIST', fan)
-    redis.call('PERSIST', plan)
-  else
-    redis.call('PEXPIRE', fan, decided)
-  end
-  local counts = redis.call('HMGET', fan, 'matched', 'previously_matched', 'announced')
-  return {enqueued, left, tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
+  plan.at = at
+  return enqueued, completed
 end
 
--- Expands one event. Arguments: event, its id; chunk; keep; keep_plan.
-local function expand_event(_, args)
-  return expand_chunk(args.prefix, args.event, args.chunk, current_time(args), args.keep, args.keep_plan)
+-- Enqueues the next chunk of an event's plan and stores the progress, in one step. An unfinished event goes to the end of `expanding`,
+-- and its keys do not expire. Returns {enqueued, digests left, matched, previously matched, announced}.
+local function expand(p, plan, envelope, chunk, now, args)
+  local fan = p .. 'event_plan:' .. plan.id
+  local list, left, enqueued = fan .. ':digests', 0, 0
+  if plan.latest_event ~= plan.target then
+    -- The digests that are left were in `article_recipients:` when the later event was planned: that event reaches them.
+    redis.call('DEL', list)
+  else
+    local completed
+    enqueued, completed = enqueue_chunk(p, plan, chunk, now, args.keep)
+    if not plan.first then
+      if completed > 0 then redis.call('LTRIM', list, completed, -1) end
+      left = redis.call('LLEN', list)
+    else
+      left = #plan.entries - completed
+      for at = completed + 1, #plan.entries, FIELDS_PER_CALL do
+        redis.call('RPUSH', list, unpack(plan.entries, at, math.min(at + FIELDS_PER_CALL - 1, #plan.entries)))
+      end
+    end
+  end
+  if plan.first then
+    redis.call('HSET', fan, 'id', plan.id, 'type', plan.type, 'article', plan.article, 'version', plan.version, 'rank', plan.rank,
+      'envelope', envelope, 'target', plan.target, 'membership_seq', plan.upto, 'cursor', plan.at, 'matched', plan.matched,
+      'previously_matched', plan.previously_matched)
+  else
+    redis.call('HSET', fan, 'cursor', plan.at, 'matched', plan.matched, 'previously_matched', plan.previously_matched)
+  end
+  if left > 0 then
+    redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), plan.id)
+    if not plan.first then
+      redis.call('PERSIST', fan)
+      redis.call('PERSIST', list)
+    end
+  else
+    redis.call('PEXPIRE', fan, args.keep_plan)
+  end
+  return {enqueued, left, plan.matched, plan.previously_matched, plan.announced}
+end
+
+-- Marks events whose number of deliveries was published.
+local function mark_as_announced(p, events)
+  for _, event in ipairs(events) do
+    local fan = p .. 'event_plan:' .. event
+    if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
+    redis.call('ZREM', p .. 'expanding', event)
+  end
+end
+
+-- Plans the recipients of events, once per event, and enqueues the first chunk of each. Arguments: events, each with its id, type, kind
+-- (published or retracted), article, version, entry (its id) and digests, those that match; chunk, the deliveries of one event; budget,
+-- those after which the rest of the events is left to another call; as_of, the number of the last filter change that the matcher knew;
+-- announced, as in `mark_announced`; keep; keep_plan, ms that a completed plan is kept. The envelope of each event follows.
+-- Returns for each event, up to the budget, what `expand` returns; or -1, without a plan, where filters have changed since.
+local function fan_out(_, args, argv)
+  local p, now = args.prefix, current_time(args)
+  mark_as_announced(p, args.announced)
+  local current = tonumber(redis.call('GET', p .. 'filters:changed') or 0) == args.as_of
+  local upto = redis.call('GET', p .. 'membership_seq') or '0'
+  local progress, budget, decided = {}, args.budget, nil
+  for i, event in ipairs(args.events) do
+    if budget <= 0 then break end
+    local plan = stored_plan(p, event.id, args.chunk)
+    if not plan and current then
+      plan = new_plan(p, event, upto, args.keep_plan)
+      if not plan.late then decided = event.entry end
+    end
+    progress[i] = plan and expand(p, plan, argv[i + 1], args.chunk, now, args) or -1
+    budget = budget - (plan and math.max(1, progress[i][1]) or 1)
+  end
+  if decided then redis.call('SET', p .. 'last_decided', decided) end
+  return progress
 end
 
 -- Expands the first event of `expanding` by one chunk, unless the queue is long enough. Arguments: chunk; max_due_endpoints, the number
 -- of endpoints with due work that counts as long enough; keep; keep_plan.
--- Returns 'QUEUE_FULL'; false where no event is left; or {event id, envelope, article, version, the results of `expand_event` ...}.
+-- Returns 'QUEUE_FULL'; false where no event is left; or {event id, envelope, article, version, the results of `expand` ...}.
 -- A completed event stays in `expanding` until `mark_announced`.
 local function expand_next_event(_, args)
   local p, now = args.prefix, current_time(args)
   local event = redis.call('ZRANGE', p .. 'expanding', 0, 0)[1]
   if not event then return false end
   if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= args.max_due_endpoints then return 'QUEUE_FULL' end
-  local progress = expand_chunk(p, event, args.chunk, now, args.keep, args.keep_plan)
-  local found = redis.call('HMGET', p .. 'event_plan:' .. event, 'envelope', 'article', 'version')
-  if not found[1] or progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
-  return {event, found[1] or '', found[2] or '', tonumber(found[3] or 0), unpack(progress)}
+  local plan = stored_plan(p, event, args.chunk)
+  if not plan then
+    redis.call('ZREM', p .. 'expanding', event)
+    return {event, '', '', 0, 0, 0, 0, 0, '1'}
+  end
+  local progress = expand(p, plan, nil, args.chunk, now, args)
+  if progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
+  return {event, redis.call('HGET', p .. 'event_plan:' .. event, 'envelope'), plan.article, tonumber(plan.version), unpack(progress)}
 end
 
 -- Marks events whose number of deliveries was published. Arguments: events, their ids.
 local function mark_announced(_, args)
-  for _, event in ipairs(args.events) do
-    local fan = args.prefix .. 'event_plan:' .. event
-    if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
-    redis.call('ZREM', args.prefix .. 'expanding', event)
-  end
+  mark_as_announced(args.prefix, args.events)
   return 'OK'
 end
 
-register('plan_event', plan_event)
-register('expand_event', expand_event)
+register('fan_out', fan_out)
 register('expand_next_event', expand_next_event)
 register('mark_announced', mark_announced)

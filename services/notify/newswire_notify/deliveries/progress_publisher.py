@@ -2,20 +2,23 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 from prometheus_client import Gauge
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
-from newswire.events import PROGRESSED, CloudEvent, DeliveriesProgressed, event
+from newswire.events import PROGRESSED, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire_notify.deliveries.queue import Queue
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 PAGE = 500
+OUTCOMES = ("delivered", "dead", "superseded", "cancelled")
+"""The totals, as `take_progress` returns them."""
 
 endpoints_waiting = Gauge("newswire_endpoints_with_work", "Endpoints with deliveries waiting or in flight")
 dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet dropped")
@@ -24,8 +27,9 @@ dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet droppe
 class DeliveryProgressPublisher:
     """Publishes the totals of events whose deliveries have changed."""
 
-    def __init__(self, redis: "Redis", broker: EventBroker, keys: Keyspace, site: str) -> None:
-        self._redis = redis
+    def __init__(self, queue: Queue, broker: EventBroker, keys: Keyspace, site: str) -> None:
+        self._queue = queue
+        self._redis = queue.redis
         self._broker = broker
         self._keys = keys
         self._site = site
@@ -43,27 +47,29 @@ class DeliveryProgressPublisher:
 
     async def announce(self) -> int:
         """Publish the totals that changed since the last call; return the number of events."""
-        moved = await self._redis.srandmember(self._keys.deliveries.key("progressed"), PAGE)
-        if not moved:
-            return 0
-        # Removed before it is read: a delivery that ends meanwhile adds it again. A crash in between loses one report.
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.srem(self._keys.deliveries.key("progressed"), *moved)
-            for event_id in moved:
-                pipe.hgetall(self._keys.deliveries.key("progress", event_id.decode()))
-            _, *found = await pipe.execute()
-        progressed = [
-            self._progressed(event_id.decode(), totals) for event_id, totals in zip(moved, found, strict=True) if totals
-        ]
-        await self._broker.publish_all(progressed, self._keys.outcomes)
-        return len(moved)
+        total = 0
+        while page := await self._take():
+            await self._broker.publish_all([self._progressed(*each) for each in page], self._keys.outcomes)
+            total += len(page)
+            if len(page) < PAGE:
+                break
+        return total
 
-    def _progressed(self, event_id: str, totals: dict[bytes, bytes]) -> CloudEvent:
-        counts = {name: int(totals.get(name.encode(), 0)) for name in ("delivered", "dead", "superseded", "cancelled")}
-        data = DeliveriesProgressed(
-            id=totals[b"article"].decode(), version=int(totals[b"version"]), event=event_id, **counts
+    async def _take(self) -> list[list[bytes]]:
+        """Return the id and the totals of events whose totals have changed. A crash before they are published loses one report."""
+        taken: list[list[bytes]] = await self._queue.call("take_progress", limit=PAGE)
+        return taken
+
+    def _progressed(self, event_id: bytes, article: bytes, version: bytes, *counts: bytes) -> bytes:
+        event, totals = event_id.decode(), [int(count) for count in counts]
+        data = {"id": article.decode(), "version": int(version), "event": event} | dict(
+            zip(OUTCOMES, totals, strict=True)
         )
-        total = sum(counts.values())
-        return event(
-            PROGRESSED, data, id_=f"{event_id}.progressed.{total}", source=f"{self._site}/notify", subject=data.id
+        return event_json(
+            PROGRESSED,
+            data,
+            id_=f"{event}.progressed.{sum(totals)}",
+            source=f"{self._site}/notify",
+            subject=article.decode(),
+            time=datetime.now(UTC),
         )

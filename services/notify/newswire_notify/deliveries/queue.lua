@@ -54,22 +54,27 @@ local function rank_of(version, kind)
   return tonumber(version) * 2 + (kind == 'retracted' and 1 or 0)
 end
 
--- Schedules the next check of an endpoint, not before `earliest`: an endpoint that was just served goes behind the others.
-local function reschedule(p, sub, cap, earliest)
-  local due, in_flight_key = p .. 'due:' .. sub, p .. 'in_flight:' .. sub
-  local in_flight = redis.call('ZCARD', in_flight_key)
+local function first_score(key)
+  return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+end
+
+-- Schedules the next check of an endpoint: when the first of `times` (ms, or nil) has come.
+local function schedule(p, sub, times)
   local next
-  if in_flight < cap then
-    next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-    if next and next < earliest then next = earliest end
+  for _, time in pairs(times) do
+    if not next or time < next then next = time end
   end
-  if in_flight > 0 then
-    local expiry = tonumber(redis.call('ZRANGE', in_flight_key, 0, 0, 'WITHSCORES')[2])
-    if not next or expiry < next then next = expiry end
-  end
-  local superseded = tonumber(redis.call('ZRANGE', p .. 'superseded_in_flight:' .. sub, 0, 0, 'WITHSCORES')[2])
-  if superseded and (not next or superseded < next) then next = superseded end
   if next then redis.call('ZADD', p .. 'endpoints', next, sub) else redis.call('ZREM', p .. 'endpoints', sub) end
+end
+
+-- Schedules the next check of an endpoint by its queues. Its due deliveries wait until `earliest`, and while `cap` are in flight.
+local function reschedule(p, sub, cap, earliest)
+  local times = {expiry = first_score(p .. 'in_flight:' .. sub), superseded = first_score(p .. 'superseded_in_flight:' .. sub)}
+  if not times.expiry or redis.call('ZCARD', p .. 'in_flight:' .. sub) < cap then
+    local due = first_score(p .. 'due:' .. sub)
+    times.due = due and math.max(due, earliest)
+  end
+  schedule(p, sub, times)
 end
 
 -- Counts an ended delivery of an event. Events that are not about an article (version 0) have no totals.
@@ -81,6 +86,23 @@ local function count_ended(p, event, article, version, state, by, keep)
   redis.call('PEXPIRE', progress, keep)
   redis.call('SADD', p .. 'progressed', event)
 end
+
+-- Takes the totals of events that have changed since they were last taken. Arguments: limit. Returns for each event
+-- {id, article, version, delivered, dead, superseded, cancelled}; those whose totals have expired are omitted.
+local function take_progress(_, args)
+  local taken = {}
+  for _, event in ipairs(redis.call('SPOP', args.prefix .. 'progressed', args.limit)) do
+    local found = redis.call('HMGET', args.prefix .. 'progress:' .. event, 'article', 'version', 'delivered', 'dead', 'superseded',
+      'cancelled')
+    if found[1] then
+      for at = 3, 6 do found[at] = found[at] or '0' end
+      taken[#taken + 1] = {event, unpack(found)}
+    end
+  end
+  return taken
+end
+
+register('take_progress', take_progress)
 
 -- Memory of an ended delivery in bytes: its record with its list entries, and each attempt. Measured on Valkey 8.
 local RECORD_BYTES, ATTEMPT_BYTES, MAX_ATTEMPTS_KEPT = 850, 130, 20

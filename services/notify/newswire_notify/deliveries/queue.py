@@ -5,6 +5,7 @@ fencing token that `Queue.settle` checks, so that a worker that lost its lease c
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -31,6 +32,8 @@ ATTEMPT_FIELDS = ("time", "attempt", "status", "latency_ms", "error")
 small."""
 DEAD_MARGIN_MS = 86_400_000
 """How much longer than their retention the records of dead deliveries last: their subscription is known when they are removed."""
+MAX_DELIVERIES_PER_CALL = 1000
+"""Deliveries that one call enqueues, or as many more as one event has in its first chunk. Each blocks the server for some µs."""
 DEFAULT_CIRCUIT = CircuitPolicy()
 LUA = LuaSource(
     "newswire_notify.deliveries",
@@ -102,9 +105,6 @@ class Queue:
         now = self.now_ms
         return {"prefix": self.prefix} | ({} if now is None else {"now": now}) | arguments
 
-    def _queued(self, function: str, arguments: dict[str, Any]) -> Call:
-        return Call(function, (), self._arguments(arguments))
-
     async def plan_and_claim(
         self,
         plans: Sequence[tuple[PlannedEvent, Sequence[str]]],
@@ -113,40 +113,29 @@ class Queue:
         *,
         lease: float = 0.0,
         limit: int = 0,
+        announced: Sequence[str] = (),
     ) -> tuple[list[ExpansionProgress | None], ClaimBatch]:
         """Plan the recipients of events, once per event: the matched digests and earlier recipients.
 
-        The same round trip enqueues the first chunk of each event and claims due deliveries. ``as_of`` is the number of the last
-        filter change that the matcher knew (`Matcher.changes`). An event is not planned (None) where filters have changed since: it
-        must be matched again.
+        The same round trip marks events as ``announced``, enqueues the first chunk of each event and claims due deliveries.
+        ``as_of`` is the number of the last filter change that the matcher knew (`Matcher.changes`). An event is not planned (None)
+        where filters have changed since: it must be matched again. Fewer results than events mean that the rest is left to another
+        call, because `MAX_DELIVERIES_PER_CALL` were enqueued.
         """
-        calls: list[Call] = []
-        for event, digests in plans:
-            calls.append(self._queued("plan_event", self._plan_arguments(event, as_of, digests)))
-            calls.append(self._queued("expand_event", {"event": event.id} | self._expansion_arguments(chunk)))
-        if limit > 0:
-            calls.append(self._queued("settle_and_claim", self._settle_and_claim_arguments([], lease, limit)))
-        answers = await self._call_all(calls)
-        claimed = _read_claim_batch(answers.pop() if limit > 0 else [[], None])
-        progress = [
-            None if begun == -1 else _read_progress(expanded)
-            for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
-        ]
-        return progress, claimed
-
-    def _plan_arguments(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> dict[str, Any]:
-        return {
-            "event": event.id,
-            "type": event.type,
-            "kind": "retracted" if event.retracted else "published",
-            "article": event.article,
-            "version": event.version,
-            "entry": event.entry_id,
-            "envelope": event.envelope.decode(),
-            "keep_plan": _ms(self.retention.decisions),
+        arguments = {
+            "events": [_plan_arguments(event, digests) for event, digests in plans],
             "as_of": as_of,
-            "digests": digests,
-        }
+            "announced": announced,
+            "budget": MAX_DELIVERIES_PER_CALL,
+        } | self._expansion_arguments(chunk)
+        calls = [Call("fan_out", (), self._arguments(arguments), [event.envelope for event, _ in plans])]
+        if limit > 0:
+            calls.append(
+                Call("settle_and_claim", (), self._arguments(self._settle_and_claim_arguments([], lease, limit)))
+            )
+        planned, *claimed = await self._call_all(calls)
+        progress = [None if found == -1 else _read_progress(found) for found in planned]
+        return progress, _read_claim_batch(claimed[0] if claimed else [[], None])
 
     async def expand_next(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
         """Expand the next event by one chunk, unless ``max_due_endpoints`` endpoints have due work."""
@@ -212,6 +201,18 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
+def _plan_arguments(event: PlannedEvent, digests: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "kind": "retracted" if event.retracted else "published",
+        "article": event.article,
+        "version": event.version,
+        "entry": event.entry_id,
+        "digests": digests,
+    }
+
+
 def _read_progress(answer: list[Any]) -> ExpansionProgress:
     enqueued, left, matched, previously, announced = answer
     return ExpansionProgress(enqueued, left, matched, previously, announced == b"1")
@@ -239,7 +240,7 @@ def _result_arguments(item: AttemptResult) -> dict[str, Any]:
 
 def _read_claim_batch(answer: list[Any]) -> ClaimBatch:
     states, wait, deliveries, endpoints, envelopes = (*answer, [], [], [])[:5]
-    to = {found.subscription: found for found in map(_read_endpoint, endpoints)}
+    to = {fields[0]: _read_endpoint(*fields) for fields in endpoints}
     said = {event: envelope for event, envelope, *_ in envelopes}
     documents = {
         (article.decode(), int(version)): document for _, _, article, version, *read in envelopes for document in read
@@ -257,7 +258,7 @@ def _read_claim_batch(answer: list[Any]) -> ClaimBatch:
                 article.decode(),
                 version,
                 reason.decode(),
-                to[subscription.decode()],
+                to[subscription],
                 said[event],
             )
             for identity, attempt, failures, event, type_, article, version, reason, subscription in deliveries
@@ -271,15 +272,25 @@ def read_former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
     return tuple((secret, until / 1000) for secret, until in orjson.loads(stored))
 
 
-def _read_endpoint(fields: list[bytes]) -> Endpoint:
-    subscription, url, secret, previous, content, headers, entitlement, verified_origin = fields
+@lru_cache(maxsize=16_384)
+def _read_endpoint(
+    subscription: bytes,
+    url: bytes,
+    secret: bytes,
+    previous: bytes,
+    content: bytes,
+    headers: bytes,
+    entitlement: bytes,
+    verified_origin: bytes,
+) -> Endpoint:
+    """Read an endpoint; the same fields are read for one delivery after another."""
     return Endpoint(
         subscription.decode(),
         url.decode(),
         secret.decode(),
-        read_former_secrets(previous or b"[]"),
+        read_former_secrets(previous) if previous else (),
         content.decode(),
-        orjson.loads(headers or b"{}"),
+        orjson.loads(headers) if headers else {},
         entitlement.decode() or None,
         verified_origin.decode() or None,
     )

@@ -14,7 +14,7 @@ import orjson
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import delay_after, pause, wait_for_any
-from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
+from newswire.events import FANNED_OUT, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.storage.memory_guard import MemoryGuard
@@ -86,7 +86,8 @@ class Expansion:
         if turn.progress.enqueued:
             self._on_enqueued()
         if not turn.progress.left and not turn.progress.announced:
-            await announce(self._broker, self._keys, self._queue, [turn], self._clock())
+            await announce(self._broker, self._keys, [turn], self._clock())
+            await self._queue.mark_announced([turn.event])
         return ExpansionTurn.EXPANDED
 
     async def _wait_for_work(self, stopping: asyncio.Event) -> None:
@@ -94,27 +95,23 @@ class Expansion:
         self._wakeup.clear()
 
 
-async def announce(
-    broker: EventBroker, keys: Keyspace, queue: Queue, expanded: Sequence[ExpandedEvent], now: float
-) -> None:
-    """Publish on the outcomes stream how many deliveries events have, and mark them as announced."""
-    if not expanded:
-        return
-    outcomes = [_fanned_out(each, datetime.fromtimestamp(now, UTC)) for each in expanded]
-    await broker.publish_all(outcomes, keys.outcomes)
-    await queue.mark_announced([each.event for each in expanded])
+async def announce(broker: EventBroker, keys: Keyspace, expanded: Sequence[ExpandedEvent], now: float) -> None:
+    """Publish on the outcomes stream how many deliveries events have. The caller marks them as announced."""
+    if expanded:
+        time = datetime.fromtimestamp(now, UTC)
+        await broker.publish_all([_fanned_out(each, time) for each in expanded], keys.outcomes)
 
 
-def _fanned_out(expanded: ExpandedEvent, now: datetime) -> CloudEvent:
+def _fanned_out(expanded: ExpandedEvent, now: datetime) -> bytes:
     cause = orjson.loads(expanded.envelope)
-    data = ArticleFannedOut(
-        id=expanded.article,
-        version=expanded.version,
-        event=expanded.event,
-        matched=expanded.progress.matched,
-        previously_matched=expanded.progress.previously_matched,
-    )
-    return event(
+    data = {
+        "id": expanded.article,
+        "version": expanded.version,
+        "event": expanded.event,
+        "matched": expanded.progress.matched,
+        "previously_matched": expanded.progress.previously_matched,
+    }
+    return event_json(
         FANNED_OUT,
         data,
         id_=f"{expanded.event}.fanned_out",

@@ -4,12 +4,14 @@ An event is handled once its plan is stored. Deliveries beyond the first chunk a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from redis.asyncio import Redis
 
 from newswire.asyncapi import ArticleBatch
+from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.events import ArticlePublished, ArticleRetracted
@@ -29,14 +31,26 @@ from newswire_notify.webhooks.rendering import envelope
 
 ANALYSIS_SECONDS = 60.0
 """Time limit for one article, whose text is at most 1 MiB. A batch that takes longer on a busy machine is retried."""
-FAN_OUT_BATCH_SIZE = 16
+FAN_OUT_BATCH_SIZE = 64
 """Events per round trip."""
-
-
 MAX_BATCH_RECORDS = 200
 """Fewer than other consumers read: matching an event and enqueuing its deliveries may take long."""
 
-Then = Callable[[Sequence[Message], Mapping[str, ArticleFeatures]], Awaitable[None]]
+Matched = tuple[PlannedEvent, Sequence[str]]
+"""An event, and the digests of the filters that it matches."""
+
+
+class Then(Protocol):
+    """What follows from events beside the deliveries of subscriptions."""
+
+    @property
+    def searches_text(self) -> bool:
+        """Whether it may analyse the text of an article."""
+        ...
+
+    async def __call__(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
+        """Handle events; ``features`` are those of long articles, by entry id."""
+        ...
 
 
 def subscribe(broker: EventBroker, fan_out: "FanOut", memory: MemoryGuard) -> None:
@@ -82,6 +96,8 @@ class FanOut:
         self._on_unfinished = on_unfinished
         self._chunk = chunk
         self._analysing = Offload("fan-out", workers=1)
+        self._announced: list[str] = []
+        """Events whose number of deliveries was published since the last call of the queue, which the next one marks."""
 
     async def __call__(self, batch: Sequence[Message]) -> None:
         """Enqueue the deliveries of every event of a batch."""
@@ -96,11 +112,16 @@ class FanOut:
                 await self._then(chosen, features)
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
-        """Analyse long articles off the event loop; return their features by entry id."""
+        """Analyse long articles, where a filter searches them, off the event loop; return their features by entry id."""
         features = {}
         for item in items:
             article = item.payload
-            if isinstance(article, ArticlePublished) and not article.silent and len(article.text) > INLINE_TEXT_BYTES:
+            if (
+                isinstance(article, ArticlePublished)
+                and not article.silent
+                and len(article.text) > INLINE_TEXT_BYTES
+                and (self._matcher.searches_text(article) or (self._then is not None and self._then.searches_text))
+            ):
                 try:
                     features[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
                 except OffloadError as error:
@@ -108,49 +129,66 @@ class FanOut:
         return features
 
     async def _fan_out(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
-        """Plan several events in one round trip, which also enqueues the first chunk of each.
+        """Plan events, and enqueue the first chunk of each, in as few round trips as possible.
 
         Events are matched again where a filter has changed since.
         """
-        while items:
-            plans = [self._plan(item, features.get(item.entry_id)) for item in items]
-            planned = await self._begin(plans)
-            decided = [(plan, got) for (plan, _), got in zip(plans, planned, strict=True) if got is not None]
-            if any(got.left for _, got in decided):
-                self._on_unfinished()
-            # By id, because a batch may contain an event twice.
-            whole = {
-                plan.id: ExpandedEvent(plan.id, plan.envelope, plan.article, plan.version, got)
-                for plan, got in decided
-                if not got.left and not got.announced
-            }
-            if any(plan.retracted for plan, _ in decided):
-                await note_erasure(self._records, self._keys)  # of the data in deliveries
-            await announce(self._broker, self._keys, self._queue, list(whole.values()), self._clock())
-            items = [item for item, got in zip(items, planned, strict=True) if got is None]
-            if items:
+        by_id: dict[str, Message] = {}
+        for item in items:
+            by_id.setdefault(item.event.id, item)  # a batch may contain an event twice
+        matched = await self._match(by_id.values(), features)
+        whole: list[ExpandedEvent] = []
+        while matched:
+            planned = await self._begin(matched)
+            refused = [event.id for (event, _), progress in zip(matched, planned, strict=False) if progress is None]
+            whole += _expanded(matched, planned)
+            matched = matched[len(planned) :]
+            if refused:
                 await self._matcher.catch_up()
+                again = [by_id[each] for each in [*refused, *(event.id for event, _ in matched)]]
+                matched = await self._match(again, features)
+        await announce(self._broker, self._keys, whole, self._clock())
+        self._announced += [each.event for each in whole]
 
-    async def _begin(self, plans: Sequence[tuple[PlannedEvent, Sequence[str]]]) -> list[ExpansionProgress | None]:
+    async def _match(self, items: Iterable[Message], features: Mapping[str, ArticleFeatures]) -> list[Matched]:
+        """Match events; other tasks run in between."""
+        matched, yielder = [], LoopYielder()
+        for item in items:
+            matched.append(self._plan(item, features.get(item.entry_id)))
+            if isinstance(item.payload, ArticlePublished):
+                await yielder.add_bytes(len(item.payload.text))
+        return matched
+
+    async def _begin(self, matched: Sequence[Matched]) -> list[ExpansionProgress | None]:
         """Plan events, and claim deliveries for an idle worker in the same round trip, so that it sends them at once."""
         worker = max(self._workers, key=lambda each: each.free_slots, default=None)
         slots = worker.reserve() if worker else 0
-        claimed = None
+        claimed, announced = None, self._announced
         try:
             planned, claimed = await self._queue.plan_and_claim(
-                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=slots
+                matched,
+                self._matcher.changes,
+                self._chunk,
+                lease=worker.lease if worker else 0.0,
+                limit=slots,
+                announced=announced,
             )
+            self._announced = self._announced[len(announced) :]
         finally:
             if worker:
                 worker.take(claimed, slots)
-        if len(claimed.deliveries) == slots and any(got.enqueued for got in planned if got):
+        if any(progress.left for progress in planned if progress):
+            self._on_unfinished()
+        if any(event.retracted for (event, _), progress in zip(matched, planned, strict=False) if progress):
+            await note_erasure(self._records, self._keys)  # of the data in deliveries
+        if len(claimed.deliveries) == slots and any(progress.enqueued for progress in planned if progress):
             for each in self._workers:
                 each.wake()
         if claimed.deliveries:
             await asyncio.sleep(0)  # let the worker send before anything else runs
         return planned
 
-    def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[PlannedEvent, list[str]]:
+    def _plan(self, item: Message, features: ArticleFeatures | None) -> Matched:
         payload = item.payload
         if not isinstance(payload, ArticlePublished | ArticleRetracted):
             raise TypeError(f"{item.event.type} is not fanned out")
@@ -168,6 +206,15 @@ class FanOut:
             envelope=envelope(item.event, with_data=retracted),
         )
         return plan, digests
+
+
+def _expanded(matched: Sequence[Matched], planned: Sequence[ExpansionProgress | None]) -> list[ExpandedEvent]:
+    """Return the events of which all deliveries are enqueued, and whose number of deliveries was not published yet."""
+    return [
+        ExpandedEvent(event.id, event.envelope, event.article, event.version, progress)
+        for (event, _), progress in zip(matched, planned, strict=False)
+        if progress is not None and not progress.left and not progress.announced
+    ]
 
 
 def _analyse(article: ArticlePublished, _: Deadline) -> ArticleFeatures:

@@ -56,6 +56,8 @@ WRITE_BATCH_SIZE = 32
 """Maximum events that are written to one client at once."""
 RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 """How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
+UNOBSERVED_SECONDS = 30.0
+"""How long recent events are kept in memory for clients that reconnect, when there are none."""
 TURN_SECONDS_LIMIT = 0.05
 """Seconds of processor time before a batch of events yields to other tasks: events offered together are written together, and
 with thousands of clients one write per event costs ten times as much."""
@@ -75,6 +77,8 @@ class StreamBroadcaster:
         self._remembered_bytes = 0
         self._recent_after: Position = BEGINNING
         """All later events are kept in memory."""
+        self._observed_at = time.monotonic()
+        """When the last client left; at first when it started, because clients reconnect then."""
         self._stopping: asyncio.Event | None = None
         self._analysing = Offload("live", workers=1)
         self._with_readers = partial(with_readers, redis, keys)
@@ -140,6 +144,7 @@ class StreamBroadcaster:
             group.clients.discard(client)
             if not group.clients:
                 self._groups.pop(stream_filter.key, None)
+            self._observed_at = time.monotonic()
 
     async def resume(self, client: SseClient, start: ResumeFrom | None) -> ResumePoint:
         """Return where a client can be resumed; without ``start`` that is the end of the stream."""
@@ -262,13 +267,14 @@ class StreamBroadcaster:
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
         if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
             log.warning("the stream was replaced; reading it from its beginning")
-            self._after = self._recent_after = BEGINNING
-            self._remembered.clear()
-            self._remembered_bytes = 0
+            self._forget_recent(BEGINNING)
             for client in self._clients():
                 client.served = BEGINNING
         started = time.thread_time()
         for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
+            if self._unobserved():
+                self._forget_recent(parse_position(entry_id.decode()))
+                continue
             entry = read_stream_entry(entry_id, fields)
             if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
                 await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
@@ -300,6 +306,16 @@ class StreamBroadcaster:
         self._remembered, self._remembered_bytes, self._after = found, size, newest
         for entry in found:  # to clients that connected before; they skip what they have seen
             self._offer(entry)
+
+    def _unobserved(self) -> bool:
+        """Return whether there was no client for a while: no event is decoded then, and a client that connects reads the stream."""
+        return not self._groups and time.monotonic() > self._observed_at + UNOBSERVED_SECONDS
+
+    def _forget_recent(self, reached: Position) -> None:
+        """Advance without an event: the recent ones before it can no longer be sent from memory."""
+        self._after = self._recent_after = reached
+        self._remembered.clear()
+        self._remembered_bytes = 0
 
     def _text_is_searched(self) -> bool:
         return any(group.stream_filter.searches_text for group in self._groups.values())

@@ -7,6 +7,7 @@ compression are not supported.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,6 +29,8 @@ IDLE_CONNECTION_SECONDS = 15.0
 """Seconds for which an idle connection is kept."""
 MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
+_PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,5})?)((?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?|/)")
+"""A site, and a path without anything that a parser may have to change."""
 
 
 class EndpointResponse(NamedTuple):
@@ -60,11 +63,23 @@ class _Origin(NamedTuple):
 
 def _parse_target(address: str) -> tuple[_Origin, str]:
     """Return the origin of a URL, and what follows the method in every request to it."""
+    if plain := _PLAIN_URL.fullmatch(address):  # it needs no normalization: the usual case, and the parser takes 40 µs
+        origin, host = _site(plain[1])
+        return origin, f"{plain[2]} HTTP/1.1\r\nHost: {host}\r\n"
     url = URL(address)
     if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
         raise ValueError("not a webhook URL")
     head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
+
+
+@lru_cache(maxsize=MAX_KNOWN_ORIGINS)
+def _site(site: str) -> tuple[_Origin, str]:
+    """Return the origin of a URL without a path, and its ``Host``."""
+    url = URL(site)
+    if url.raw_host is None or url.port is None:
+        raise ValueError("not a webhook URL")
+    return _Origin(url.scheme == "https", url.raw_host, url.port), url.host_port_subcomponent or ""
 
 
 _target = lru_cache(maxsize=16_384)(_parse_target)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from redis.asyncio import Redis
 
+from newswire.events import INDEXED
 from newswire.http.application import Check, Loop
 from newswire.keys import Keyspace
 from newswire.messaging.broker import BLOCK_MS, EventBroker
@@ -58,7 +59,7 @@ async def hub_parts(
     Without a hub its group goes on consuming, since the stream is not trimmed beyond what a group has read.
     """
     subscriptions, changed = HubSubscriptions(redis, keys, clock), ChangedTopics(redis, keys, clock)
-    broker = EventBroker(GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit))
+    broker = EventBroker(GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit), only=INDEXED)
     timeout = settings.webhook_timeout
     hub_url = settings.hub_url
     feeds_url = None if settings.feeds_url is None else str(settings.feeds_url)
