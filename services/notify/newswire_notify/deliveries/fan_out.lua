@@ -231,8 +231,8 @@ local function mark_as_announced(p, events)
   for _, event in ipairs(events) do
     local fan = p .. 'event_plan:' .. event
     if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
-    redis.call('ZREM', p .. 'expanding', event)
   end
+  if #events > 0 then redis.call('ZREM', p .. 'expanding', unpack(events)) end
 end
 
 -- Plans the recipients of events, once per event, and enqueues the first chunk of each. Arguments: events, each with its id, type, kind
