@@ -175,9 +175,9 @@ def medians(rounds: Sequence[Round]) -> dict[str, float]:
 
 def main() -> None:
     """Measure one round."""
-    count, fsync = int(sys.argv[1]), sys.argv[2]
-    if fsync not in ("always", "everysec"):
-        raise SystemExit("the second argument is always or everysec")
+    count, fsync = int(sys.argv[1]), next((each for each in FSYNC if each == sys.argv[2]), None)
+    if fsync is None:
+        raise SystemExit(f"the second argument is one of {', '.join(FSYNC)}")
     rate = float(sys.argv[3]) if len(sys.argv) > 3 else None
     with tempfile.TemporaryDirectory(prefix="newswire-bench-", ignore_cleanup_errors=True) as folder:
         (found,) = asyncio.run(measured(Path(folder), count, fsync, rate))

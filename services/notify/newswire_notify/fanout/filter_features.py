@@ -143,5 +143,7 @@ def place_of(key: FeatureKey) -> TextField | None:
     """Return where a feature is looked for: in the text, or among the words of a field; None for the value of a field."""
     if "=" in key:
         return None
-    place = key.partition(":")[0]
-    return next((each for each in WORD_FIELDS if each == place), "text")
+    for place in WORD_FIELDS:
+        if key.startswith(f"{place}:"):
+            return place
+    return "text"

@@ -73,8 +73,13 @@ class LanguageFilterIndex:
         under = self._rarest(conditions.choices)
         others = tuple(choice for choice in conditions.choices if choice is not under)
         forbidden = frozenset(conditions.forbidden)
-        places = frozenset(filter(None, map(place_of, chain(forbidden, *conditions.choices))))
-        indexed = IndexedFilter(events, under, others, forbidden, tuple(conditions.rest), places, self._articles)
+        places: set[TextField] = set()
+        for key in chain(forbidden, *conditions.choices):
+            if (place := place_of(key)) is not None:
+                places.add(place)
+        indexed = IndexedFilter(
+            events, under, others, forbidden, tuple(conditions.rest), frozenset(places), self._articles
+        )
         self._places.update(places)
         self._verified += bool(indexed.rest)
         self._insert(digest, indexed)
