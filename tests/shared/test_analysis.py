@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newswire.article import Article
 from newswire.text import folding, stems, tokenization
 from newswire.text.analysis import (
     ALGORITHMS,
@@ -14,16 +15,20 @@ from newswire.text.analysis import (
     analysed_article,
     article_joined_terms,
     article_terms,
+    article_words,
     is_stop_word,
+    joined_tokens,
     language_of,
     loose_tokens,
     stem,
     terms,
     title_terms,
     tokens,
+    whole_title,
     words,
 )
 from newswire.text.folding import fold
+from newswire.text.stems import pieces, pieces_in
 from tests.contract.table import HARD_TOKENS, articles
 from tests.search.samples import article
 
@@ -64,6 +69,50 @@ def test_loose_tokens_are_the_same_words(parts: list[str], wanted: str, beginnin
         assert [token._replace(position=0) for token in tokens(text, {wanted}, "en", beginnings)] == [
             token._replace(position=0) for token in loose
         ]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["e-mail", "E-Mails", "furnit-ure", "furniture", "Furniture's", "foo.bar", "onio-n", "oni-oni.on", "R & D",
+             "co-operate", "cooper", "-", "'", ".", "x", "mail", "e", "aa-a", "aa", "state-of-the-art", "é"]
+        )
+    ),
+    st.sampled_from(["email", "furnitur", "foobar", "onion", "cooper", "mail", "rd", "r&d", "aaaa", "stateof", "artx"]),
+)  # fmt: skip
+def test_joined_words_are_the_same_without_reading_the_text_first(parts: list[str], wanted: str) -> None:
+    for glue in (" ", "", "-", "."):
+        text = glue.join(parts)
+        found = joined_tokens(text, frozenset({wanted}), "en", phrases=False)
+        if not found:
+            assert all(wanted not in pieces_in("en")[chunk].names for chunk in pieces(text)), text
+
+
+_WORDS = [text for text, _ in HARD_TOKENS] + [
+    "ferry", "Ferries,", "U.S.", "e-mail", "1,000", "C++", "O'Brien", "Müller", "Häuser", "дом", "日本語", "ครู", "🚀", "R&D",
+    "state-of-the-art", "3.5", "don't", "covid19", "l'été", "(night)", "the", "WHO", "½",
+]  # fmt: skip
+_SOME_WORDS = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=30).map(" ".join)
+
+
+@given(_SOME_WORDS, _SOME_WORDS, st.lists(_SOME_WORDS, max_size=2), st.sampled_from(["en", "de", "fr", "ja", "sw"]))
+def test_the_terms_of_an_indexed_article_are_those_of_each_kind(
+    title: str, text: str, topics: list[str], language: str
+) -> None:
+    for _ in range(2):  # the second time, all pieces are known
+        members = {"title": title, "summary": None, "text": text, "topics": topics, "authors": [], "language": language}
+        made = Article.model_construct(None, **members)  # type: ignore[arg-type]  # the others are not analysed
+        found = analysed_article(made)
+        assert found.text == article_terms(made)
+        assert found.title == title_terms(made)
+        assert found.joined == article_joined_terms(made)
+        assert found.words == article_words(made)
+        assert found.whole_title == whole_title(made)
+
+
+def test_the_terms_of_a_long_article_are_those_of_each_kind() -> None:
+    made = article("a1", "U.S. ferries", "An e-mail left. " * 2000)
+    assert analysed_article(made)[:3] == (article_terms(made), title_terms(made), article_joined_terms(made))
 
 
 def test_an_english_stem_shares_the_beginning_of_its_word() -> None:

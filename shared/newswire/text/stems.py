@@ -163,6 +163,8 @@ class _Pieces(dict[str, Piece]):
         self._language = language
         self._term = _stemmer(language)
         self._named: dict[str, Piece] = {}
+        self.single_terms: dict[str, str] = {}
+        """The terms of the pieces that are one term and nothing else: nearly all."""
         self._max = MAX_KEPT if language == DEFAULT else MAX_KEPT_OF_OTHERS
 
     def __missing__(self, chunk: str) -> Piece:
@@ -171,9 +173,12 @@ class _Pieces(dict[str, Piece]):
             if len(self) >= self._max:
                 self.clear()
                 self._named.clear()
+                self.single_terms.clear()
             self[chunk] = found
             if found.names:
                 self._named[chunk] = found
+            elif len(found.terms) == 1 and found.joined is None and not found.others:
+                self.single_terms[chunk] = found.terms[0]
         return found
 
     def named(self, chunks: set[str]) -> Iterator[Piece]:

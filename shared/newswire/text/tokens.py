@@ -129,6 +129,8 @@ def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phras
     Positions are those among the joined terms. A name that is none of them (``u.s.``) has a position that is next to nothing.
     Without ``phrases``, only units that have names besides their words are returned.
     """
+    if not phrases and not _may_be_joined(text, wanted, language):
+        return []
     prepared_text = prepared(text)
     pieces_of = pieces_in(language)
     chunks = prepared_text.split()
@@ -142,6 +144,43 @@ def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phras
             tokens_found += _in_chunk(match[0], match.start(), position, wanted, language)
         position += len(piece.terms if piece.joined is None else piece.joined)
     return tokens_found
+
+
+_JOINING_SIGNS = "-'`."
+"""The ASCII signs between words that are read as one word of letters."""
+_REMOVED = str.maketrans("", "", _JOINING_SIGNS)
+SHORTEST_JOINED = 4
+"""Shorter names may have other signs (``R & D``)."""
+
+
+def _may_be_joined(text: str, wanted: Set[str], language: str) -> bool:
+    """Return False only if no words of a text, joined, are a wanted term: a fraction of the cost of reading the text.
+
+    Without the signs that join words, such a word begins like the term (`loose_tokens`): where it did not before, or where a sign
+    follows within the word.
+    """
+    if language != DEFAULT or not text.isascii():
+        return True
+    beginnings = _beginnings_of_joined(frozenset(wanted))
+    if beginnings is None:
+        return True
+    lowered = text.lower()
+    joined = lowered.translate(_REMOVED)
+    return any(
+        joined.count(beginning) != lowered.count(beginning) or signs_follow.search(lowered)
+        for beginning, signs_follow in beginnings
+    )
+
+
+@lru_cache(maxsize=4096)
+def _beginnings_of_joined(wanted: frozenset[str]) -> tuple[tuple[str, "re.Pattern[str]"], ...] | None:
+    """Return the beginnings of joined words with these terms, each with the pattern of one that a sign follows; None: unknown."""
+    if not all(term.isascii() and term.isalpha() and len(term) >= SHORTEST_JOINED for term in wanted):
+        return None
+    found = {term[:-2] for term in wanted}
+    if any(each.startswith(each[at:]) for each in found for at in range(1, len(each))):
+        return None  # occurrences may overlap, and then their number says nothing
+    return tuple((each, re.compile(rf"{each}[a-z]*[{re.escape(_JOINING_SIGNS)}][a-z0-9]")) for each in found)
 
 
 def _in_chunk(chunk: str, start: int, position: int, wanted: Set[str], language: str) -> Iterator[Token]:
