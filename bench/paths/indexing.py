@@ -16,6 +16,7 @@ from bench.setting import Setting
 from newswire.article import Article
 from newswire.storage.redis_client import open_redis
 from newswire_search.app import GROUP
+from newswire_search.index.elasticsearch.stored_articles import source_members
 from newswire_search.index.mapping import MAPPING, fields_of, index_settings
 
 FLOOR_INDEX = "bench-floor"
@@ -70,7 +71,8 @@ def documents(setting: Setting, count: int, mark: str) -> list[dict[str, Any]]:
     actions = []
     for version in versions(repeated(setting.articles, count, mark), "bench"):
         fields = fields_of(Article.model_validate(version.document))
-        source = {"id": version.id, "version": 1, "retracted": False, "article": version.document, **fields}
+        members = source_members(version.document)
+        source = {"id": version.id, "version": 1, "retracted": False, **members, **fields}
         actions.append({"_id": version.id, "version": 1, "version_type": "external", "_source": source})
     return actions
 

@@ -18,8 +18,9 @@ def listed(
     count of a selected value that is not among the buckets.
     """
     counts, spellings = merged(buckets)
-    by_count = sorted(counts, key=lambda value: (-counts[value], value))
-    ordered = sorted(counts, reverse=True) if field == "month" else by_count
+    ordered = (
+        sorted(counts, reverse=True) if field == "month" else sorted(counts, key=lambda value: (-counts[value], value))
+    )
     first = ordered[:FACET_VALUES]
     missing = [value for value in dict.fromkeys(selected) if value not in first]
     return [
@@ -30,10 +31,13 @@ def listed(
 
 def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:
     """Add up values that differ in spelling only; return the count and the most common spelling of each."""
-    counts: dict[str, int] = {}
+    split = [key.partition(SEPARATOR) for key, _ in buckets]
+    counts = {folded: count for (folded, _, _), (_, count) in zip(split, buckets, strict=True)}
+    if len(counts) == len(buckets):  # the usual case
+        return counts, {folded: spelling for folded, _, spelling in split}
+    counts = {}
     commonest: dict[str, tuple[int, str]] = {}
-    for key, count in buckets:
-        folded, _, spelling = key.partition(SEPARATOR)
+    for (folded, _, spelling), (_, count) in zip(split, buckets, strict=True):
         rank = (-count, spelling)
         if folded not in counts:
             counts[folded], commonest[folded] = count, rank

@@ -6,12 +6,12 @@ from typing import Any
 
 from newswire.article import Article
 from newswire.filters import field_terms
-from newswire.text.analysis import analysed_article, findable_words, language_of, whole_title
+from newswire.text.analysis import analysed_article, findable_words, language_of
 from newswire.text.folding import fold
 from newswire.text.query import FIELDS, Field
 from newswire.timestamps import epoch_ms_nearest
 
-MAPPING_NUMBER = 3
+MAPPING_NUMBER = 4
 """Raised with every change of the indexed fields; part of the index's name, so that old and new indexes can coexist."""
 
 MAX_TOKEN_UTF16_UNITS = 2000
@@ -23,6 +23,9 @@ WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "ti
 """Fields in which single words can be searched, as in ``author:lindqvist``."""
 TITLE_WORDS = "title" + WORDS_SUFFIX
 """The words of the title as written, without accents: the field that completions search."""
+STORED_SUFFIX = "_stored"
+LARGE_MEMBERS = ("text", "body")
+"""Members of an article that Elasticsearch stores beside its source, so that results without them cost no filtering."""
 SEPARATOR = "\x1f"
 DAY_MS = 86_400_000
 
@@ -49,7 +52,7 @@ def fields_of(article: Article) -> dict[str, Any]:
         "text": _joined(found.text),
         "joined": _joined(found.joined),
         "title_terms": _joined(found.title),
-        "whole_title": whole_title(article),
+        "whole_title": found.whole_title,
         "published_at": epoch_ms_nearest(article.published_at),
         "updated_at": epoch_ms_nearest(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
@@ -87,6 +90,9 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
 _WORD_SET = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
+_TERM_ONLY = _KEYWORD | {"doc_values": False}
+_VALUE_ONLY: dict[str, Any] = {"index": False}
+_STORED = {"type": "text", "index": False, "norms": False, "store": True}
 _TIME = {"type": "date", "format": "epoch_millis"}
 _KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
 
@@ -95,23 +101,24 @@ MAPPING: dict[str, Any] = {
     # Analysed and counted fields can be derived from the article; storing them as well would only use disk space.
     "_source": {"includes": ["id", "version", "retracted", "article"]},
     "properties": {
-        "id": _KEYWORD,
+        "id": _KEYWORD | _VALUE_ONLY,
         "version": {"type": "long"},
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "joined": _TERMS | {"norms": False},
         "title_terms": _TERMS,
-        "whole_title": _KEYWORD,
+        "whole_title": _TERM_ONLY,
         "analysis": _KEYWORD,
         "words": _WORD_SET,
         TITLE_WORDS: _WORD_SET,
         **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
-        "updated_at": _TIME,
-        "metadata": _KEYWORD,
+        "updated_at": _TIME | _VALUE_ONLY,
+        "metadata": _TERM_ONLY,
         **dict.fromkeys(_KEYWORDS, _KEYWORD),
         **{name + FACET_SUFFIX: _KEYWORD for name in _KEYWORDS},
         "article": {"type": "object", "enabled": False},
+        **{name + STORED_SUFFIX: _STORED for name in LARGE_MEMBERS},
     },
 }
 
@@ -124,12 +131,20 @@ def alias_in_use(namespace: str) -> str:
     return f"{namespace}-articles-{MAPPING_NUMBER}"
 
 
+RECOVERY_PERIOD = "1m"
+"""How long Elasticsearch keeps documents as they were sent, besides the stored source, until a merge drops them: half of an index.
+
+A replica that was away for longer is copied as files; after a minute Elasticsearch gives it to another node anyway.
+"""
+
+
 def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:
     """Return the settings of an Elasticsearch index of articles."""
     return {
         "number_of_shards": shards,
         "number_of_replicas": replicas,
         "refresh_interval": f"{refresh_ms}ms",
+        "soft_deletes.retention_lease.period": RECOVERY_PERIOD,
         "analysis": {
             # Terms are analysed in Python; the server only splits them at spaces. It counts UTF-16 units.
             "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": MAX_TOKEN_UTF16_UNITS}},

@@ -7,9 +7,11 @@ from typing import Any
 from newswire_search.index.elasticsearch.query import Body, elasticsearch_query
 from newswire_search.index.facets import listed
 from newswire_search.index.mapping import FACET_SUFFIX
-from newswire_search.index.models import FacetCount, SearchRequest
+from newswire_search.index.models import FACET_VALUES, FacetCount, SearchRequest
 
-MAX_BUCKETS = 1000
+MAX_BUCKETS = 4 * FACET_VALUES
+"""Values that differ in spelling only are added up among this many, more than are listed. Each costs the server a look-up."""
+_ORDER = {"month": {"order": {"_key": "desc"}}}
 _VALUES, _SELECTED, _UNSELECTED = "values", "selected", "unselected"
 
 
@@ -22,7 +24,7 @@ def aggregations(request: SearchRequest, languages: Collection[str]) -> Body:
 
 
 def _counted(request: SearchRequest, languages: Collection[str], name: str) -> Body:
-    values = {"terms": {"field": name + FACET_SUFFIX, "size": MAX_BUCKETS}}
+    values = {"terms": {"field": name + FACET_SUFFIX, "size": MAX_BUCKETS, **_ORDER.get(name, {})}}
     selected = _selected(request, name)
     if not selected:
         return values

@@ -14,7 +14,8 @@ from newswire_search.index.elasticsearch.languages import IndexedLanguages
 from newswire_search.index.elasticsearch.query import ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index.elasticsearch.related import related_query
 from newswire_search.index.elasticsearch.responses import is_missing, require_complete, translate_errors
-from newswire_search.index.elasticsearch.search import LARGE_MEMBERS, ElasticsearchSearch, excluded_members
+from newswire_search.index.elasticsearch.search import ElasticsearchSearch
+from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.elasticsearch.writing import wait_until_visible, write_batch
 from newswire_search.index.models import (
@@ -81,23 +82,22 @@ class ElasticsearchIndex:
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return the document of an id."""
         async with translate_errors():
-            source = await self._source(article_id)
-        if source is None:
+            found = await self._stored(article_id)
+        if found is None:
             return None
-        if source["retracted"]:
-            return Retracted(article_id, source["version"])
-        article: Body = source["article"]
-        return article
+        source = found["_source"]
+        return Retracted(article_id, source["version"]) if source["retracted"] else article_in(found)
 
-    async def _source(self, article_id: str) -> Body | None:
+    async def _stored(self, article_id: str) -> Body | None:
+        fields = stored_fields(with_text=True, with_body=True)
         try:
-            answer = await self._client.get(index=self.alias, id=article_id)
+            answer = await self._client.get(index=self.alias, id=article_id, source=True, stored_fields=fields)
         except NotFoundError as error:
             if error.error == "index_not_found_exception":
                 await self.target.ensure()
             return None
-        source: Body = answer["_source"]
-        return source
+        found: Body = answer.body
+        return found
 
     async def get_all(
         self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
@@ -109,11 +109,11 @@ class ElasticsearchIndex:
             answer = await self._client.mget(
                 index=self.alias,
                 ids=list(article_ids),
-                source_includes=["retracted", "article"],
-                source_excludes=excluded_members(with_text=with_text, with_body=with_body) or None,
+                source=True,
+                stored_fields=stored_fields(with_text=with_text, with_body=with_body),
             )
-        found = (item["_source"] for item in answer["docs"] if item.get("found"))
-        return [source["article"] for source in found if not source["retracted"]]
+        found = (item for item in answer["docs"] if item.get("found"))
+        return [article_in(item) for item in found if not item["_source"]["retracted"]]
 
     async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
         """Return the days on which the articles of a search were published, oldest first."""
@@ -172,10 +172,10 @@ class ElasticsearchIndex:
                     size=limit,
                     sort=ORDER[Sort.RELEVANCE],
                     track_total_hits=False,
-                    source={"includes": ["article"], "excludes": LARGE_MEMBERS},
+                    source=True,
                 )
             )
-        return [hit["_source"]["article"] for hit in require_complete(answer.body)["hits"]["hits"]]
+        return [article_in(hit) for hit in require_complete(answer.body)["hits"]["hits"]]
 
     async def check(self) -> str | None:
         """Return why the index cannot be read, or None if it can."""

@@ -58,7 +58,7 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
     excluded = [_excluded(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
     excluded += [_erased(version, ids) for version, ids in request.erased.items()]
     must = _in_each_language(group_by_language(partial(plan_query, request), languages), _scored)
-    query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    query: Body = {"bool": {"filter": required, **_nonempty("must_not", excluded), "must": [must]}}
     return query if request.now_ms is None else _newer_first(query, request.now_ms)
 
 
@@ -137,7 +137,7 @@ def _boolean(query: Analysed) -> Body:
             return {
                 "bool": {
                     "must": [_boolean(part) for part in parts if not isinstance(part, Without)],
-                    "must_not": [_boolean(part.part) for part in parts if isinstance(part, Without)],
+                    **_nonempty("must_not", [_boolean(part.part) for part in parts if isinstance(part, Without)]),
                 }
             }
         case Without(part):
@@ -161,6 +161,10 @@ def _match(field: str, phrase: Phrase) -> Body:
 def _published(since: int | None, until: int | None) -> Body:
     span = {"gte": since, "lte": until}
     return {"range": {"published_at": {key: value for key, value in span.items() if value is not None}}}
+
+
+def _nonempty(name: str, clauses: list[Body]) -> Body:
+    return {name: clauses} if clauses else {}
 
 
 def _unscored(query: Body) -> Body:

@@ -34,6 +34,6 @@ def related_query(article: Mapping[str, Any], entitlement: Filter | None, langua
         "bool": {
             "must": [similar],
             "filter": [*readable(entitlement, languages), language],
-            "must_not": [{"term": {"id": article["id"]}}],
+            "must_not": [{"ids": {"values": [article["id"]]}}],
         }
     }

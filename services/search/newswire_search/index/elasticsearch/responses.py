@@ -9,6 +9,7 @@ from elasticsearch import ApiError, TransportError
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.facets import facets
 from newswire_search.index.elasticsearch.query import Body
+from newswire_search.index.elasticsearch.stored_articles import article_in
 from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort
 
 
@@ -49,7 +50,7 @@ def hits_of(answer: Mapping[str, Any]) -> list[Any]:
 
 def page_of(answer: Body, request: SearchRequest) -> SearchPage:
     """Return the page in a search response."""
-    articles = [hit["_source"]["article"] for hit in hits_of(answer)[: request.limit]]
+    articles = [article_in(hit) for hit in hits_of(answer)[: request.limit]]
     total = answer["hits"]["total"]["value"] if request.with_total else len(articles)
     return SearchPage(total, articles, facets_of(answer, request), _next_position(answer, request))
 

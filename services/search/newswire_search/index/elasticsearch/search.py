@@ -16,6 +16,7 @@ from newswire_search.index.elasticsearch.facets import aggregations
 from newswire_search.index.elasticsearch.languages import IndexedLanguages
 from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query
 from newswire_search.index.elasticsearch.responses import facets_of, hits_of, page_of, require_complete
+from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.models import Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort, WordMatch
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
@@ -25,7 +26,6 @@ MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
 """How many snapshots one process keeps open, and how many of them for one reader (`newswire_search.index.snapshots`)."""
 CANDIDATE_ROUNDS = 5
 """How often further results are read from a snapshot to fill a page, when some of those read no longer match."""
-LARGE_MEMBERS = ["article.body", "article.text"]
 FOUND = "found"
 
 
@@ -61,8 +61,9 @@ class ElasticsearchSearch:
             search_after=list(after.sort_key) if after is not None else None,
             track_total_hits=request.with_total,
             aggregations=self._facet_aggregations(request),
-            source={"includes": ["article"], "excludes": _excluded_by(request)},
-            filter_path="timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
+            # Without a filter on the source, and on the response, the server copies sources as they are.
+            source=True,
+            stored_fields=stored_fields(with_text=request.with_text, with_body=request.with_body),
         )
         return require_complete(answer.body)
 
@@ -167,19 +168,11 @@ class ElasticsearchSearch:
                 size=len(ids),
                 track_total_hits=False,
                 aggregations=counts,
-                source={"includes": ["article"], "excludes": [] if needs_text else _excluded_by(request)},
-                filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits._source,aggregations",
+                source=True,
+                stored_fields=stored_fields(
+                    with_text=needs_text or request.with_text, with_body=needs_text or request.with_body
+                ),
             )
         )
-        found = [hit["_source"]["article"] for hit in hits_of(require_complete(answer.body))]
+        found = [article_in(hit) for hit in hits_of(require_complete(answer.body))]
         return {article["id"]: article for article in filter_readable(request.entitlement, found)}, answer.body
-
-
-def excluded_members(*, with_text: bool, with_body: bool) -> list[str]:
-    """Return the large members that are not read from the index."""
-    needed = {"article.body": with_body, "article.text": with_text}
-    return [name for name in LARGE_MEMBERS if not needed[name]]
-
-
-def _excluded_by(request: SearchRequest) -> list[str]:
-    return excluded_members(with_text=request.with_text, with_body=request.with_body)

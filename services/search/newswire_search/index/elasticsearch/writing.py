@@ -15,6 +15,7 @@ import orjson
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.query import Body
 from newswire_search.index.elasticsearch.responses import hits_of, is_missing, require_complete, translate_errors
+from newswire_search.index.elasticsearch.stored_articles import source_members
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.mapping import fields_of
 from newswire_search.index.models import Operation, Publish, RejectedOperation, WriteStatus
@@ -143,7 +144,7 @@ def _index_action(operation: Operation) -> tuple[Body, Body]:
     version_type = "external_gte"
     if isinstance(operation, Publish):
         version_type = "external"
-        document |= {"retracted": False, "article": operation.document, **fields_of(operation.article)}
+        document |= {"retracted": False, **source_members(operation.document), **fields_of(operation.article)}
     return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
 
 
