@@ -53,6 +53,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer
 
+    from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
     from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 
     password = settings.elasticsearch_password
@@ -68,6 +69,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
         request_timeout=10,
         max_retries=1,
         serializer=OrjsonSerializer(),
+        node_class=ElasticsearchNode,
     )
     index_options = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms

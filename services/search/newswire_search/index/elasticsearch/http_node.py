@@ -1,0 +1,196 @@
+"""The connections to an Elasticsearch node, at a fraction of the cost of a general HTTP client.
+
+`elastic_transport` still chooses nodes, repeats requests, reads the TLS settings and translates errors; this node only exchanges
+the bytes: one request at a time over a persistent HTTP/1.1 connection, whose responses llhttp parses.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from typing import NamedTuple, cast
+
+import elastic_transport
+import httptools
+from elastic_transport import AiohttpHttpNode, ApiResponseMeta, ConnectionTimeout, HttpHeaders, NodeConfig, TlsError
+from elastic_transport._node import NodeApiResponse  # what a node returns; it has no public name
+from elastic_transport.client_utils import DEFAULT, DefaultType
+
+log = logging.getLogger("elastic_transport.node")
+
+
+class _LostConnectionError(OSError):
+    """The server closed the connection before the first byte of a response: usually because it was idle."""
+
+
+class _Response(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self.reusable = False
+        self._transport: asyncio.Transport
+        self._waiting: asyncio.Future[_Response] | None = None
+
+    def ask(self, head: bytes, body: bytes, *, bodiless: bool) -> "asyncio.Future[_Response]":
+        """Send a request; return the future of its response. ``bodiless``: the response has only headers."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self.reusable, self._begun, self._bodiless = False, False, bodiless
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.writelines((head, body))
+        return self._waiting
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.reusable = False
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            self.abort()  # no request is outstanding
+            return
+        self._begun = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(OSError(f"the response is not valid HTTP: {error}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.reusable = False
+        lost = OSError("the response is incomplete") if self._begun_response() else _LostConnectionError("closed")
+        self._fail(lost)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self._bodiless and self._parser.get_status_code() >= 200:
+            self._finish(reusable=False)  # the parser waits for a body, which does not come
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:  # an interim response: the final one follows
+            self._headers.clear()
+        else:
+            self._finish(reusable=self._parser.should_keep_alive())
+
+    def _begun_response(self) -> bool:
+        return self._waiting is not None and self._begun
+
+    def _finish(self, *, reusable: bool) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self.reusable = reusable and self._transport.get_write_buffer_size() == 0
+            self._waiting.set_result(_Response(self._parser.get_status_code(), self._headers, b"".join(self._body)))
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+            self.abort()
+
+
+class ElasticsearchNode(AiohttpHttpNode):
+    """A node whose requests do not pass through aiohttp, unless they need what only aiohttp can do."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Read the configuration; connections are opened when they are needed."""
+        super().__init__(config)
+        self._idle: list[_Connection] = []
+        self._slots = asyncio.Semaphore(config.connections_per_node)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        self._host_line = f"host: {host}:{config.port}\r\n"
+        self._general = bool(config.http_compress or config.ssl_assert_fingerprint)
+
+    async def perform_request(  # type: ignore[override]  # the base class of all nodes is synchronous
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: HttpHeaders | None = None,
+        request_timeout: float | DefaultType | None = DEFAULT,
+    ) -> NodeApiResponse:
+        """Send a request and return the response.
+
+        Raises:
+            ConnectionTimeout: it did not arrive in time.
+            TlsError: the server's certificate is not accepted, or TLS failed in another way.
+            ConnectionError: the connection failed in another way.
+        """
+        if self._general:
+            return await super().perform_request(method, target, body, headers, request_timeout)
+        began = time.monotonic()
+        sent = {**self._headers, **headers} if headers else dict(self._headers)
+        seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
+        try:
+            async with asyncio.timeout(seconds), self._slots:
+                answered = await self._exchange(method, self._head(method, target, sent, body), body or b"")
+        except TimeoutError as error:
+            raise ConnectionTimeout("Connection timed out during request", errors=(error,)) from None
+        except ssl.SSLError as error:
+            raise TlsError(str(error), errors=(error,)) from None
+        except OSError as error:
+            raise elastic_transport.ConnectionError(str(error), errors=(error,)) from None
+        meta = ApiResponseMeta(
+            node=self.config,
+            duration=time.monotonic() - began,
+            http_version="1.1",
+            status=answered.status,
+            headers=HttpHeaders(answered.headers),
+        )
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_request(method, target, HttpHeaders(sent), body, meta, answered.body)
+        return NodeApiResponse(meta, answered.body)
+
+    async def close(self) -> None:  # type: ignore[override]  # as above
+        """Close all connections that are not in use."""
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
+        await super().close()
+
+    def _head(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> bytes:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        length = f"content-length: {len(body)}\r\n" if body else ""
+        return f"{method} {self._path_prefix}{target} HTTP/1.1\r\n{self._host_line}{lines}{length}\r\n".encode(
+            "latin-1"
+        )
+
+    async def _exchange(self, method: str, head: bytes, body: bytes) -> _Response:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                try:
+                    return await self._ask(connection, method, head, body)
+                except _LostConnectionError:
+                    break  # closed while it was idle, and so are probably the others
+        return await self._ask(await self._open(), method, head, body)
+
+    async def _ask(self, connection: _Connection, method: str, head: bytes, body: bytes) -> _Response:
+        try:
+            response = await connection.ask(head, body, bodiless=method == "HEAD")
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.reusable:
+            self._idle.append(connection)
+        else:
+            connection.abort()
+        return response
+
+    async def _open(self) -> _Connection:
+        context = self._ssl_context
+        _, connection = await asyncio.get_running_loop().create_connection(
+            _Connection, self.host, self.port, ssl=context, server_hostname=self.host if context else None
+        )
+        return connection
