@@ -8,9 +8,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from newswire.text.query import parse
 from newswire_search.index.models import SearchRequest, WordMatch
 from newswire_search.index.port import ArticleIndex
-from newswire_search.index.ranking import recency
+from newswire_search.index.ranking import plan_query, recency
 from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import found, ids, publish, put, request, retract
 from tests.search.test_api import client_for, search
@@ -211,3 +212,20 @@ async def test_page_shows_partial_matches_separately(client: httpx.AsyncClient) 
     assert "No article has all of the words." in nothing
     assert "With some of the words" in nothing
     assert "With some of the words" not in (await client.get("/search?q=zeppelin+quagga")).text
+
+
+@pytest.mark.parametrize(
+    ("q", "pairs", "near"),
+    [
+        ("night ferry", [], None),  # an article with the pair has both words: it is no partial match
+        ("night ferry harbour", [("night", "ferri"), ("ferri", "harbour")], None),
+        ("night ferry (harbour OR quay)", [("night", "ferri")], ("night", "ferri")),
+        ('night ferry "old harbour" quay*', [], None),
+    ],
+)
+def test_partial_matches_are_not_scored_by_what_none_of_them_has(
+    q: str, pairs: list[tuple[str, ...]], near: tuple[str, ...] | None
+) -> None:
+    plan = plan_query(SearchRequest(query=parse(q), word_match=WordMatch.PARTIAL), "en")
+    assert [pair.terms for pair in plan.pairs] == pairs
+    assert (plan.all_words.terms if plan.all_words else None) == near

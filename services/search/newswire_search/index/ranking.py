@@ -47,16 +47,20 @@ class QueryPlan:
     """The words that score more if they are close together, in order."""
     exact_title: str | None = None
     """The indexed title of an article whose title equals the query."""
+    never_all: bool = False
+    """Whether no result has all of the words."""
 
     @property
     def pairs(self) -> list[Phrase]:
         """The first few words, each paired with the next."""
+        if self.never_all and len(self.words) == 2:
+            return []  # an article with the pair has all of the words
         return [Phrase(one.terms + other.terms) for one, other in pairwise(self.words)][:MAX_PAIRS]
 
     @property
     def all_words(self) -> Phrase | None:
-        """All words as one phrase, if they are few enough."""
-        if not 2 <= len(self.words) <= MAX_PROXIMITY_WORDS:
+        """All words as one phrase, if they are few enough, and an article with all of them is wanted."""
+        if self.never_all or not 2 <= len(self.words) <= MAX_PROXIMITY_WORDS:
             return None
         return Phrase(tuple(term for phrase in self.words for term in phrase.terms))
 
@@ -83,7 +87,8 @@ def plan_query(request: SearchRequest, language: str) -> QueryPlan:
     if request.word_match is WordMatch.PARTIAL:
         # Phrases, fields and exclusions must match for partial matches too.
         rest = [analysed(part, language) for part in _parts(request.query) if part not in optional]
-        return QueryPlan(Both((Either(clauses), *rest, Without(whole))), words)
+        never_all = len(words) == len(clauses)
+        return QueryPlan(Both((Either(clauses), *rest, Without(whole))), words, never_all=never_all)
     return QueryPlan(whole, words, _exact_title(request.query, language))
 
 

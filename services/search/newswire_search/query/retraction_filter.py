@@ -40,6 +40,8 @@ class RetractionFilteredIndex:
         self._index = index
         self._records = records
         self._keys = keys
+        self._reading = asyncio.Lock()
+        self._next_read: asyncio.Task[list[bytes]] | None = None
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles; see `newswire_search.index.port.IndexReader.search`."""
@@ -98,7 +100,7 @@ class RetractionFilteredIndex:
         """Return the request with the retractions excluded that are not indexed yet."""
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                found = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
+                found = await self._unindexed_retractions()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("could not read the records; results come from the index alone", extra={"reason": repr(error)})
             return request
@@ -107,6 +109,19 @@ class RetractionFilteredIndex:
             article_id, _, version = member.decode().rpartition(".")
             erased.setdefault(int(version), []).append(article_id)
         return replace(request, erased=erased) if erased else request
+
+    async def _unindexed_retractions(self) -> list[bytes]:
+        """Read the list. Searches that begin while it is read share the next reading: this one may be too early for them."""
+        if self._next_read is None:
+            self._next_read = asyncio.create_task(self._read_unindexed_retractions())
+            self._next_read.add_done_callback(lambda read: read.cancelled() or read.exception())  # all may have left
+        return await asyncio.shield(self._next_read)
+
+    async def _read_unindexed_retractions(self) -> list[bytes]:
+        async with self._reading, asyncio.timeout(RECORD_TIMEOUT_SECONDS):
+            self._next_read = None  # a search that begins from now on may follow a retraction that this reading misses
+            found: list[bytes] = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
+            return found
 
     async def _without_erased(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         erased = await self._erased([(article["id"], article["version"]) for article in articles])

@@ -40,7 +40,10 @@ def summary(article: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def result(
-    article: Mapping[str, Any], query: Query, extra: Sequence[str] = (), max_characters: int | None = None
+    article: Mapping[str, Any],
+    query: "Query | QueryInLanguages",
+    extra: Sequence[str] = (),
+    max_characters: int | None = None,
 ) -> dict[str, Any]:
     """Return an article as a search result; only the first ``max_characters`` are highlighted (None: all)."""
     serialized = summary(article)
@@ -48,7 +51,7 @@ def result(
     if max_characters is not None:
         text = text[: max_characters if text.isascii() else max_characters // NOT_ASCII_COST]
     serialized["highlights"] = highlights({**article, "text": text}, query)
-    return serialized | _members(article, extra)
+    return serialized | _members(article, extra) if extra else serialized
 
 
 def full_article(article: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,20 +66,34 @@ def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[d
     """
     cost = sum(_cost(article.get("text", "")) for article in page.articles)
     max_characters = HIGHLIGHTED_CHARACTERS // len(page.articles) if cost > HIGHLIGHTED_CHARACTERS else None
-    return [result(article, query, extra, max_characters) for article in page.articles]
+    in_languages = QueryInLanguages(query)
+    return [result(article, in_languages, extra, max_characters) for article in page.articles]
 
 
 def _cost(text: str) -> int:
     return len(text) if text.isascii() else len(text) * NOT_ASCII_COST
 
 
-def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
+class QueryInLanguages(dict[str, Analysed | None]):
+    """A query analysed in the languages of a page of results, each once; None for one without words to highlight."""
+
+    def __init__(self, query: Query) -> None:
+        """Analyse nothing yet."""
+        super().__init__()
+        self._query = query
+
+    def __missing__(self, language: str) -> Analysed | None:
+        found = self[language] = _analysed(self._query, language)
+        return found
+
+
+def highlights(article: Mapping[str, Any], query: Query | QueryInLanguages) -> dict[str, list[str]]:
     """Return escaped text in which ``<mark>`` is the only markup: the full title, and the best passages of the body.
 
     If the body contains none of the words, the beginning of the summary or the body replaces a passage.
     """
     language = language_of(article.get("language", ""))
-    analysed_query = _analysed(query, language)
+    analysed_query = query[language] if isinstance(query, QueryInLanguages) else _analysed(query, language)
     if analysed_query is None:
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
