@@ -12,6 +12,8 @@ from bench.articles import Article, from_corpus, made_up
 from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_server
 
 T = TypeVar("T")
+ALL_ARTICLES = 20_000
+"""The maximum taken of a corpus."""
 
 
 @dataclass
@@ -50,6 +52,11 @@ class Setting:
         if not self._articles:
             self._articles = from_corpus(self.corpus, 5000) if self.corpus else made_up(self.some(5000))
         return self._articles
+
+    @property
+    def all_articles(self) -> list[Article]:
+        """All articles of the corpus, if there is one."""
+        return from_corpus(self.corpus, ALL_ARTICLES) if self.corpus else self.articles
 
     def elasticsearch(self) -> ElasticsearchServer:
         """Return an Elasticsearch, started on first use; it runs until the end.

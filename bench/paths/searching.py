@@ -1,4 +1,4 @@
-"""A search: the readers' API, compared with the same query bodies sent directly to Elasticsearch."""
+"""A search: the readers' API, compared with the plain query of an Elasticsearch user, and with its own query bodies alone."""
 
 import asyncio
 import itertools
@@ -14,12 +14,14 @@ from elasticsearch import AsyncElasticsearch
 
 from bench.figures import Figure, Goal, compared
 from bench.load import Connection, drive, request
+from bench.paths.plain_searching import beside_plain
 from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
+from newswire_ingest.articles.publishing import Version
 from newswire_search.app import GROUP
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.query.parameters import SearchParams, to_request
@@ -32,8 +34,9 @@ REFRESH = 0.2
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return time and throughput of searches with one page of results, and the time of those with more."""
+    """Return the figures beside the plain query, and those of searches with one page of results and with more."""
     server = setting.elasticsearch()
+    basic_auth = (server.username, server.password or "") if server.username else None
     environment = server.environment() | {"NEWSWIRE_NAMESPACE": NAMESPACE}
     figures: list[Figure] = []
     with (
@@ -41,9 +44,11 @@ async def measure(setting: Setting) -> list[Figure]:
         service("search", environment | {"NEWSWIRE_REDIS_URL": url}, setting.folder / "searching.log") as ours,
     ):
         setting.tell("indexing what is to be found")
-        for name, words in (await _fill(setting, url)).items():
+        made = await _fill(setting, url)
+        async with AsyncElasticsearch(server.url, basic_auth=basic_auth, request_timeout=60) as client:
+            figures += await beside_plain(setting, ours, client, server, made, NAMESPACE)
+        for name, words in _words(made).items():
             file = setting.folder / f"queries-{len(figures)}.json"
-            basic_auth = (server.username, server.password) if server.username else None
             calls = [await _recorded(word) for word in words]
             file.write_bytes(orjson.dumps({"url": server.url, "basic_auth": basic_auth, "calls": calls}))
             with program("floors.search", setting.folder / "search.floor.log", str(file)) as floor:
@@ -57,14 +62,14 @@ async def _compare(setting: Setting, name: str, ours: Server, floor: Server, wor
     await _floor(floor, CONNECTIONS, 1.0)
     await drive(ours.site, sent, CONNECTIONS, 1.0, 200)
     for _ in setting.steps(name, range(setting.rounds)):
-        bare = await _floor(floor, 1, setting.seconds / 2)
-        full = await drive(ours.site, sent, 1, setting.seconds / 2, 200)
+        bare = await _floor(floor, 1, setting.seconds / 4)
+        full = await drive(ours.site, sent, 1, setting.seconds / 4, 200)
         alone.append((statistics.median(full.times), statistics.median(bare["times"])))
         before = floor.cpu_seconds()
-        bare = await _floor(floor, CONNECTIONS, setting.seconds)
+        bare = await _floor(floor, CONNECTIONS, setting.seconds / 2)
         floor_core = (floor.cpu_seconds() - before) / len(bare["times"])
         before = ours.cpu_seconds()
-        full = await drive(ours.site, sent, CONNECTIONS, setting.seconds, 200)
+        full = await drive(ours.site, sent, CONNECTIONS, setting.seconds / 2, 200)
         our_core = (ours.cpu_seconds() - before) / len(full.times)
         crowded.append((full.rate, bare["rate"]))
         per_core.append((1 / our_core, 1 / floor_core))
@@ -81,17 +86,22 @@ async def _floor(floor: Server, connections: int, seconds: float) -> Any:
     return orjson.loads(answer.body)
 
 
-async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
-    """Publish articles, which the service indexes; return words that match at most a page of them, and words that match more."""
+async def _fill(setting: Setting, redis_url: str) -> list[Version]:
+    """Publish articles, which the service indexes."""
     keys = Keyspace(NAMESPACE)
     _, caller = await new_key(redis_url, Scope.PUBLISH, keys)
-    articles = versions(setting.articles, caller.account)
+    articles = versions(setting.all_articles, caller.account)
     async with open_redis(redis_url) as redis:
-        await put_on_record(redis, articles, caller, keys)
+        await put_on_record(redis, articles, caller, keys, together=64)
         ((last, _),) = await redis.xrevrange(keys.stream, count=1)
         while await redis.get(keys.checkpoint(GROUP)) != last:
             await asyncio.sleep(0.05)
         await asyncio.sleep(2 * REFRESH)
+    return articles
+
+
+def _words(articles: list[Version]) -> dict[str, list[str]]:
+    """Return words that match at most a page of articles, and words that match more."""
     seen = Counter(
         word for version in articles for word in set(version.document["text"].lower().split()) if word.isalpha()
     )
