@@ -5,6 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,18 @@ from newswire_notify.newsletters.addresses import AddressHashes
 from newswire_notify.newsletters.dkim import new_key as new_dkim_key
 from newswire_notify.newsletters.models import Choices, Newsletter, NewsletterDraft, Sender
 from newswire_notify.newsletters.repository import Newsletters
-from newswire_notify.newsletters.schedule import Cadence
+from newswire_notify.newsletters.schedule import Cadence, DigestTime, next_occurrence
 from tests.servers.valkey import free_port
 
 CONNECTIONS = 16
 DOMAINS = 50
 CHUNK = 1000
+TOPICS = ("Ferries", "Bridges", "Harbour", "Weather")
+ZONES = (
+    "Africa/Lagos", "America/New_York", "America/Sao_Paulo", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney",
+    "Europe/Berlin", "Europe/London", "Europe/Madrid", "UTC",
+)  # fmt: skip
+PHASES = ("planning", "composing", "claiming", "settling", "store_planning", "store_sending")
 
 
 async def measure(setting: Setting) -> list[Figure]:
@@ -53,8 +60,8 @@ async def _sending(setting: Setting) -> list[Figure]:
             "NEWSWIRE_DKIM_DOMAIN": "harbour.example",
             "NEWSWIRE_DKIM_PRIVATE_KEY": key.read_text(),
         }
-        await add_newsletter(url, "many", "instant", Choices(Cadence.INSTANT, "UTC"), readers, category="Many")
-        await add_newsletter(url, "one", "instant", Choices(Cadence.INSTANT, "UTC"), 1, category="One")
+        await add_newsletter(url, "many", [Choices(Cadence.INSTANT, "UTC")], readers, category="Many")
+        await add_newsletter(url, "one", [Choices(Cadence.INSTANT, "UTC")], 1, category="One")
         with (
             program("mail_sink", setting.folder / "sink.log", str(smtp_port)) as sink,
             service("notify", settings, setting.folder / "mails.log") as notify,
@@ -92,16 +99,21 @@ async def _sending(setting: Setting) -> list[Figure]:
 
 
 async def add_newsletter(
-    url: str, slug: str, group: str, choices: Choices, readers: int, category: str = ""
+    url: str, slug: str, choices: Sequence[Choices], readers: int, *, category: str = "", topics: Sequence[str] = ()
 ) -> Newsletter:
-    """Create a newsletter with readers who have confirmed: written as `add_subscriber` does, many at a time."""
+    """Create a newsletter with readers who have confirmed: written as `add_subscriber` does, many at a time.
+
+    ``choices`` are given to the readers in turn.
+    """
     async with open_redis(url) as redis:
         newsletters = Newsletters(redis, KEYS)
         sender = Sender(name="Harbour Post", address="news@harbour.example")
         document: dict[str, Any] = {"filter": {"categories": [category]}} if category else {}
+        document["topics"] = [{"label": topic, "filter": {"topics": [topic]}} for topic in topics]
         draft = NewsletterDraft(slug=slug, name="Ferry News", description="News.", sender=sender, **document)
         newsletter = await newsletters.add("bench-publish", draft)
         hashes, now = AddressHashes(redis, newsletters.keys), epoch_ms(utc_now())
+        chosen = [_choice_fields(newsletter.id, each) for each in choices]
         for first in range(0, readers, CHUNK):
             async with redis.pipeline(transaction=False) as pipe:
                 for number in range(first, min(first + CHUNK, readers)):
@@ -109,14 +121,24 @@ async def add_newsletter(
                     fields = {
                         "id": reader, "newsletter": newsletter.id, "address": address, "state": "active",
                         "address_hash": await hashes.of(address), "created": now, "language": "en", "consent": "{}",
-                        "cadence": str(choices.cadence), "zone": choices.zone, "hour": choices.hour, "weekday": 0,
-                        "topics": "[]", "group": group, "revision": 1, "schema": 1, "seq": 0,
-                        "audience": f"{newsletter.id}|{group}",
-                    }  # fmt: skip
+                        "revision": 1, "schema": 1, "seq": 0,
+                    } | chosen[number % len(chosen)]  # fmt: skip
                     pipe.hset(newsletters.keys.key("newsletter_subscriber", reader), mapping=fields)
-                    pipe.zadd(newsletters.keys.key("newsletter_audience", f"{newsletter.id}|{group}"), {reader: 0})
+                    pipe.zadd(newsletters.keys.key("newsletter_audience", str(fields["audience"])), {reader: 0})
                 await pipe.execute()
         return newsletter
+
+
+def _choice_fields(newsletter: str, choices: Choices) -> dict[str, str | int]:
+    return {
+        "cadence": str(choices.cadence),
+        "zone": choices.zone,
+        "hour": choices.hour,
+        "weekday": choices.weekday,
+        "topics": orjson.dumps(choices.topics).decode(),
+        "group": choices.group,
+        "audience": f"{newsletter}|{choices.group}",
+    }
 
 
 async def _alert(
@@ -137,37 +159,49 @@ async def _alert(
 
 
 async def _digests(setting: Setting) -> list[Figure]:
-    """Plan and compose digests in a process of its own, so that its memory can be measured."""
+    """Plan and compose digests in a process of its own, so that its memory can be measured, without the readers' creation."""
     count = setting.digests // 10 if setting.quick else setting.digests
+    first_hour = utc_now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     with valkey(setting.folder / "digests") as url:
         setting.tell(f"adding {count:,} readers")
-        choices = Choices(Cadence.DAILY, "UTC")
-        newsletter = await add_newsletter(url, "digest", choices.group, choices, count)
-        _, caller = await new_key(url, Scope.PUBLISH)
-        found = await _run_digests(setting, url, newsletter.id, choices.group, count, caller)
-    seconds = found["planning"] + found["composing"]
+        await _add_readers(setting, url, count, first_hour)
+        setting.tell(f"planning and composing {count:,} digests")
+        command = [sys.executable, "-m", "bench.digests", url, first_hour.isoformat()]
+        found = await _child(command, setting.folder / "digests.log")
+    if found["composed"] != count:
+        raise RuntimeError(f"{found['composed']:,.0f} digests were composed")
+    each = {f"{name}_microseconds_each": found[name] / count * 1e6 for name in PHASES}
     return [
         Figure(
             f"{count:,} digests planned and composed, unsigned",
             "s of processor time",
-            seconds,
-            detail=found | {"microseconds_each": seconds / count * 1e6},
+            found["planning"] + found["composing"],
+            detail=found | each,
         )
     ]
 
 
-async def _run_digests(
-    setting: Setting, url: str, newsletter: str, group: str, count: int, caller: Caller
-) -> dict[str, float]:
+async def _add_readers(setting: Setting, url: str, count: int, first_hour: datetime) -> None:
+    """Add the readers of digests: every hour of a day, several zones and sets of topics; and what their digests hold."""
+    sets = [(), *(tuple(TOPICS[:size]) for size in range(1, len(TOPICS))), *((topic,) for topic in TOPICS[1:])]
+    choices = [
+        Choices(Cadence.DAILY, zone, hour, topics=chosen) for hour in range(24) for zone in ZONES for chosen in sets
+    ]
+    newsletter = await add_newsletter(url, "digest", choices, count, topics=TOPICS)
+    _, caller = await new_key(url, Scope.PUBLISH)
     async with open_redis(url) as redis:
         made = versions(repeated(setting.articles, 20, "digest"), "bench")
         await put_on_record(redis, made, caller, together=20)
         newsletters = Newsletters(redis, KEYS)
-        for version in made:
-            named = {"article": version.id, "topics": "[]", "corrected": False}
-            await newsletters.call("add_item", newsletter=newsletter, **named)
-    setting.tell(f"planning and composing {count:,} digests")
-    return await _child([sys.executable, "-m", "bench.digests", url, newsletter, group], setting.folder / "digests.log")
+        for number, version in enumerate(made):
+            topic = TOPICS[number % len(TOPICS)]
+            named = {"article": version.id, "topics": orjson.dumps([topic]).decode(), "corrected": False}
+            await newsletters.call("add_item", newsletter=newsletter.id, **named)
+        just_before = first_hour - timedelta(seconds=1)
+        for group in {each.group for each in choices}:
+            due = next_occurrence(DigestTime.of_group(group), just_before)
+            schedule = newsletters.keys.key("newsletter_schedule")
+            await redis.zadd(schedule, {f"{newsletter.id}|{group}": epoch_ms(due.at)})
 
 
 async def _child(command: Sequence[str], log: Path) -> dict[str, float]:

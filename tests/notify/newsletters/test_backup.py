@@ -1,6 +1,7 @@
 """Subscribers of newsletters in a backup: what is derived from them is rebuilt, and who was erased meanwhile does not come back."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from newswire_operations.stores import Stores
 from tests.notify.conftest import Clock, Desk
 from tests.notify.newsletters.conftest import House, opened_house
 from tests.notify.newsletters.mail_server import MailServer
+from tests.notify.newsletters.test_digest_planning import plan
+from tests.notify.newsletters.test_digests import daily_reader, publish, titles
 
 pytestmark = pytest.mark.slow
 
@@ -47,11 +50,11 @@ async def back_up(house: House, file: Path) -> None:
     )
 
 
-async def restore(redis: Redis, keys: Keyspace, file: Path) -> int:
+async def restore(redis: Redis, keys: Keyspace, file: Path, clock: Callable[[], float] = time.time) -> int:
     for name in [name async for name in redis.scan_iter(f"*{keys.namespace}*")]:
         await redis.unlink(name)
     await restore_backup(Stores(redis, redis, keys), file, lambda: None)
-    return await attach_subscribers(redis, keys)
+    return await attach_subscribers(redis, keys, clock)
 
 
 async def memberships(redis: Redis, keys: Keyspace) -> dict[str, Any]:
@@ -182,3 +185,75 @@ async def test_a_backup_of_an_earlier_release_holds_what_is_rebuilt(
     await back_up(house, tmp_path / "file")
     assert await restore(house.redis, restored.keys, tmp_path / "file") == 1
     assert await restored.parts.newsletters.counts(newsletter.id) == {"active": 1}
+
+
+async def take_articles(house: House, *articles: str) -> dict[str, tuple[bytes, bytes]]:
+    """Remove the records of articles and the stream, and return the former: each article's state and its first version."""
+    found = {}
+    for each in articles:
+        names = (house.keys.article(each), house.keys.version(each, 1))
+        state, version = [await house.redis.dump(name) for name in names]
+        assert state is not None
+        assert version is not None
+        found[each] = (state, version)
+        await house.redis.delete(*names)
+    await house.redis.delete(house.keys.stream)
+    return found
+
+
+async def put_articles(redis: Redis, keys: Keyspace, articles: dict[str, tuple[bytes, bytes]]) -> None:
+    for each, dumped in articles.items():
+        for name, content in zip((keys.article(each), keys.version(each, 1)), dumped, strict=True):
+            await redis.restore(name, 0, content, replace=True)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 9])
+async def test_no_reader_gets_a_date_twice_after_a_restore_and_none_is_left_out(
+    house: House, elsewhere: Keyspace, clock: Clock, desk: Desk, mail: MailServer, tmp_path: Path, steps: int
+) -> None:
+    """The backup is made before, in the middle of, or after the planning of a digest, which is sent afterwards."""
+    house.set_time("2026-11-26T12:00:00+01:00")
+    newsletter = await house.create()
+    addresses = sorted(f"r{number}@example.org" for number in range(5))
+    for address in addresses:
+        await daily_reader(house, newsletter, address)
+    await publish(house, 1)
+    await publish(house, 2, silent=True)
+    house.set_time("2026-11-27T07:00:00+01:00")
+    await plan(house, steps)
+    articles = await take_articles(house, "a1", "a2")  # they are restored by another part
+    await back_up(house, tmp_path / "file")
+    await put_articles(house.redis, house.keys, articles)
+    house.set_time("2026-11-27T07:10:00+01:00")
+    assert sorted(each.recipient for each in await house.send()) == addresses
+    house.set_time("2026-11-27T08:00:00+01:00")
+    assert await restore(house.redis, elsewhere, tmp_path / "file", clock) == 5
+    await put_articles(house.redis, elsewhere, articles)
+    async with opened_house(house.redis, elsewhere, clock, desk, mail) as restored:
+        for hour in range(8, 24, 3):
+            restored.set_time(f"2026-11-27T{hour:02}:00:00+01:00")
+            assert await restored.send() == []
+        added = {"newsletter": newsletter.id, "article": "a2", "topics": "[]", "corrected": False}
+        await restored.parts.newsletters.call("add_item", **added)
+        restored.set_time("2026-11-28T07:00:00+01:00")
+        mails = await restored.send()
+        assert sorted(each.recipient for each in mails) == addresses
+        # What was not sent when the backup was made comes with the next digest.
+        assert {tuple(titles(each)) for each in mails} == {("No 2", "No 1")}
+        assert await restored.send() == []
+
+
+async def test_items_after_a_restore_get_numbers_that_no_reader_has_had(
+    house: House, restored: House, clock: Clock, tmp_path: Path
+) -> None:
+    """The number of the newest item is read into the backup before items are added, and the reader after these were sent."""
+    house.set_time("2026-11-26T12:00:00+01:00")
+    newsletter = await house.create()
+    reader = await daily_reader(house, newsletter)
+    keys = house.parts.newsletters.keys
+    await house.redis.hset(keys.key("newsletter_subscriber", reader.id), "seq", 40)
+    await house.redis.hset(keys.key("newsletter_seq"), newsletter.id, 38)
+    await back_up(house, tmp_path / "file")
+    assert await restore(house.redis, restored.keys, tmp_path / "file", clock) == 1
+    added = {"newsletter": newsletter.id, "article": "a1", "topics": "[]", "corrected": False}
+    assert await restored.parts.newsletters.call("add_item", **added) == b"41"

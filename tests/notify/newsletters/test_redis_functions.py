@@ -9,6 +9,8 @@ from newswire.keys import Keyspace
 from newswire_notify.newsletters.repository import Newsletters
 
 NOW = 1_800_000_000_000
+HOUR = 3_600_000
+DIGEST: dict[str, Any] = {"kind": "digest", "priority": 2, "fields": {"local_date": "2027-01-15", "to": "7"}}
 
 
 @pytest.fixture
@@ -27,7 +29,8 @@ async def create(store: Newsletters, id_: str = "n1", slug: str = "daily", **cha
 
 
 async def add_subscriber(store: Newsletters, id_: str = "s1", **changes: str) -> Any:
-    about = {"state": "active", "newsletter": "n1", "group": "instant", "address_hash": f"h-{id_}", "topics": "[]"}
+    about = {"state": "active", "newsletter": "n1", "group": "instant", "address_hash": f"h-{id_}"}
+    about |= {"topics": "[]", "address": f"{id_}@example.org"}
     named = {"id": id_, "newsletter": "n1", "hash": f"h-{id_}", "now": NOW}
     return await store.call("add_subscriber", fields=about | changes, **named)
 
@@ -172,18 +175,182 @@ async def test_plan_mail_plans_one_mail_for_each_subscriber(store: Newsletters) 
     assert (await fields(store, "newsletter_issue", "i1"))["planned"] == "1"
 
 
-async def test_expand_issue_goes_through_its_audience_in_steps(store: Newsletters) -> None:
+async def expand(store: Newsletters, now: int = NOW, **changes: Any) -> Any:
+    named = {"limit": 2, "now": now, "min_interval": 12 * HOUR, "max_lateness": 6 * HOUR, "jitter": 0}
+    return await store.call("expand_issues", **named | changes)
+
+
+async def planned(store: Newsletters, issue: str = "i1") -> set[str]:
+    return set(await fields(store, "newsletter_issue_mails", issue))
+
+
+async def test_expand_issues_goes_through_an_audience_in_steps(store: Newsletters) -> None:
     for number, chosen in enumerate(("[]", '["Ferries"]', '["Sport"]')):
         await add_subscriber(store, f"s{number}", topics=chosen)
     await open_issue(store)
-    named = {"issue": "i1", "limit": 2, "now": NOW, "min_interval": 0, "jitter": 0}
-    assert [await store.call("expand_issue", **named) for _ in range(2)] == [1, 0]
-    assert set(await fields(store, "newsletter_issue_mails", "i1")) == {"s0", "s1"}
-    assert await store.call("expand_issue", **named | {"issue": "unknown"}) == 0
+    assert [await expand(store) for _ in range(3)] == [[2, 1], [0, 0], [0, 0]]
+    assert await planned(store) == {"s0", "s1"}
+    issue = await fields(store, "newsletter_issue", "i1")
+    assert (issue["planned"], issue["expanded"]) == ("2", "1")
+
+
+async def test_expand_issues_plans_several_issues_in_a_step_the_most_urgent_first(store: Newsletters) -> None:
+    for number in range(3):
+        await add_subscriber(store, f"s{number}", topics="[]")
+    await open_issue(store, "later", **DIGEST)
+    await open_issue(store, "first")
+    await open_issue(store, "unknown")
+    await store.redis.delete(store.keys.key("newsletter_issue", "unknown"))
+    assert await expand(store, limit=4) == [4, 1]
+    assert await planned(store, "first") == {"s0", "s1", "s2"}
+    assert await planned(store, "later") == {"s0"}
+    assert await expand(store, limit=4) == [2, 0]
+    assert await planned(store, "later") == {"s0", "s1", "s2"}
+
+
+async def test_expand_issues_puts_each_mail_into_the_queue_of_its_domain(store: Newsletters) -> None:
+    for number, domain in enumerate(("a.example", "B.example", "a.example")):
+        await add_subscriber(store, f"s{number}", topics="[]", address=f"r@{domain}")
+    await open_issue(store)
+    await expand(store, limit=9)
+    for domain, expected in (("a.example", [b"i1|s0", b"i1|s2"]), ("b.example", [b"i1|s1"])):
+        assert await store.redis.zrange(store.keys.key("newsletter_due", "1", domain), 0, -1) == expected
+    due = await store.redis.zrange(store.keys.key("newsletter_domains_due", "1"), 0, -1, withscores=True)
+    assert due == [(b"a.example", NOW), (b"b.example", NOW)]
+
+
+async def test_expand_issues_spreads_digests_and_leaves_a_mail_that_is_planned(store: Newsletters) -> None:
+    names = [f"sr_01k0000000000000000000{each}" for each in ("0000", "zzzz", "4m2x")]
+    for name in names:
+        await add_subscriber(store, name, topics="[]", address="r@a.example")
+    await open_issue(store, **DIGEST)
+    await store.redis.hset(store.keys.key("newsletter_issue_mails", "i1"), names[0], "accepted|1|1|0|7")
+    assert await expand(store, limit=9, jitter=1000) == [2, 0]
+    queue = await store.redis.zrange(store.keys.key("newsletter_due", "2", "a.example"), 0, -1, withscores=True)
+    assert {member.decode().partition("|")[2] for member, _ in queue} == set(names[1:])
+    assert all(NOW <= score < NOW + 1000 for _, score in queue)
+    assert len({score for _, score in queue}) == 2
+    first = await store.redis.zscore(store.keys.key("newsletter_domains_due", "2"), "a.example")
+    assert first == min(score for _, score in queue)
+
+
+async def test_expand_issues_skips_readers_for_whom_nothing_is_new(store: Newsletters) -> None:
+    await add_subscriber(store, "s1", topics="[]")
+    await add_subscriber(store, "s2", topics="[]")
+    for name, seq in (("s1", "7"), ("s2", "8")):  # the second one signed up while the digest was open
+        await store.redis.hset(store.keys.key("newsletter_subscriber", name), "seq", seq)
+    await open_issue(store, **DIGEST)
+    assert await expand(store, limit=9) == [0, 0]
+    found = await fields(store, "newsletter_subscriber", "s2")
+    assert (found["seq"], "last_date" in found) == ("8", False)
+
+
+async def test_expand_issues_leaves_a_digest_that_is_too_late_to_the_next_one(store: Newsletters) -> None:
+    for number in range(3):
+        await add_subscriber(store, f"s{number}", topics="[]")
+    await open_issue(store, **DIGEST)
+    await open_issue(store, "alert")
+    assert await expand(store, NOW + 6 * HOUR, limit=4) == [4, 1]
+    assert await expand(store, NOW + 6 * HOUR + 1, limit=4) == [0, 0]
+    assert await planned(store) == {"s0"}
+    assert "last_date" not in await fields(store, "newsletter_subscriber", "s1")
+
+
+async def test_expand_issues_stops_when_the_newsletter_is_deleted(store: Newsletters) -> None:
+    await create(store)
+    for number in range(3):
+        await add_subscriber(store, f"s{number}", topics="[]")
+    await open_issue(store)
+    assert await expand(store) == [2, 1]
+    await store.call("delete_newsletter", id="n1", account="Post")
+    assert await expand(store) == [0, 0]
+    assert len(await planned(store)) == 2
+    assert await open_issue(store, "i2") == 0
+    add = {"newsletter": "n1", "article": "a1", "topics": "[]", "corrected": False}
+    assert await store.call("add_item", **add) == b"0"
+    assert await store.redis.exists(store.keys.key("newsletter_items", "n1")) == 0
+
+
+async def test_erase_deleted_leaves_nothing_but_what_must_outlive_it(store: Newsletters) -> None:
+    await create(store)
+    for number in range(3):
+        await add_subscriber(store, f"s{number}", topics="[]")
+    await store.redis.hset(store.keys.key("newsletter_suppressed", "n1"), "h-gone", "{}")
+    await open_issue(store)
+    await expand(store)
+    await store.call("delete_newsletter", id="n1", account="Post")
+    assert [await store.call("erase_deleted", newsletter="n1", limit=2) for _ in range(5)] == [1, 2, 1, 0, 0]
+    assert await claim(store) == []  # what was queued has no state any more
+    kept = {
+        name.decode().removeprefix(store.keys.prefix) async for name in store.redis.scan_iter(f"{store.keys.prefix}*")
+    }
+    assert kept == {"newsletter:n1", "newsletter_slugs", "newsletters_changed", "newsletter_suppressed:n1"}
+
+
+async def test_withdraw_digests_gives_the_items_of_waiting_ones_back(store: Newsletters) -> None:
+    await open_issue(store, audience="", **DIGEST)
+    states = {"s1": "planned", "s2": "sending", "s3": "deferred", "s4": "accepted", "s5": "cancelled"}
+    for name, state in states.items():
+        await add_subscriber(store, name)
+        await store.redis.hset(store.keys.key("newsletter_subscriber", name), "seq", "7")
+        await store.redis.hset(store.keys.key("newsletter_issue_mails", "i1"), name, f"{state}|1|1|3|7")
+    for expected in (3, 0):
+        assert await store.call("withdraw_digests", issue="i1", subscribers=[*states, "s9"]) == expected
+    seqs = {name: (await fields(store, "newsletter_subscriber", name))["seq"] for name in states}
+    assert seqs == {"s1": "3", "s2": "3", "s3": "3", "s4": "7", "s5": "7"}
+    assert (await fields(store, "newsletter_issue", "i1"))["cancelled"] == "3"
+    assert (await fields(store, "newsletter_issue_mails", "i1"))["s2"] == "cancelled|1|1|3|7"
+
+
+async def test_restore_seq_never_lowers_the_number_of_a_newsletter(store: Newsletters) -> None:
+    await store.redis.zadd(store.keys.key("newsletter_items", "n1"), {"a1": 5})
+    await store.redis.zadd(store.keys.key("newsletter_corrections", "n1"), {"a1": 9})
+    await store.call("restore_seq", newsletter="n1")
+    assert await fields(store, "newsletter_seq") == {"n1": "9"}
+    await store.redis.hset(store.keys.key("newsletter_seq"), "n1", "12")
+    await store.call("restore_seq", newsletter="n1")
+    assert await fields(store, "newsletter_seq") == {"n1": "12"}
+
+
+async def test_open_due_groups_moves_a_group_once_and_keeps_one_that_has_readers(store: Newsletters) -> None:
+    schedule, member = store.keys.key("newsletter_schedule"), "n1|daily|07:00|UTC"
+
+    async def open_due(before: int, after: int, issue: str = "") -> dict[bytes, float]:
+        opened = (
+            {"id": issue, "newsletter": "n1", "audience": member, "now": NOW, "due": NOW, **DIGEST} if issue else {}
+        )
+        group = {"member": member, "before": before, "after": after, "issue": opened}
+        await store.call("open_due_groups", groups=[group])
+        return dict(await store.redis.zrange(schedule, 0, -1, withscores=True))
+
+    upcoming = {"group": "daily|07:00|UTC", "due": NOW, "now": NOW - 5}
+    await add_subscriber_at(store, "daily|07:00|UTC", upcoming)
+    assert await open_due(NOW, NOW + HOUR, "i1") == {member.encode(): NOW + HOUR}
+    assert await open_due(NOW, NOW + 9 * HOUR, "i2") == {member.encode(): NOW + HOUR}
+    assert await store.redis.exists(store.keys.key("newsletter_issue", "i2")) == 0
+    assert await open_due(NOW + HOUR, 0) == {member.encode(): NOW + HOUR}
+    await store.call("erase_subscriber", id="s1")
+    assert await open_due(NOW + HOUR, 0) == {}
+
+
+async def test_a_group_of_digests_is_scheduled_with_its_first_reader(store: Newsletters) -> None:
+    upcoming = {"group": "daily|07:00|UTC", "due": NOW + HOUR, "now": NOW}
+    await add_subscriber_at(store, "daily|07:00|UTC", upcoming)
+    changed = {"id": "s1", "fields": {"group": "daily|09:00|UTC"}, "from": ""}
+    # The group of the record is not the one that the caller computed the time of.
+    await store.call("change_subscriber", **changed, upcoming=upcoming)
+    found = await store.redis.zrange(store.keys.key("newsletter_schedule"), 0, -1, withscores=True)
+    assert dict(found) == {b"n1|daily|07:00|UTC": NOW + HOUR, b"n1|daily|09:00|UTC": NOW}
+
+
+async def add_subscriber_at(store: Newsletters, group: str, upcoming: dict[str, Any]) -> None:
+    about = {"state": "active", "newsletter": "n1", "group": group, "address_hash": "h", "topics": "[]"}
+    named = {"id": "s1", "newsletter": "n1", "hash": "h", "now": NOW, "fields": about, "upcoming": upcoming}
+    await store.call("add_subscriber", **named)
 
 
 @pytest.mark.parametrize(
-    ("local_date", "hours_later", "planned"),
+    ("local_date", "hours_later", "is_planned"),
     [
         ("2027-01-15", 20, False),
         ("2027-01-16", 11, False),
@@ -192,21 +359,18 @@ async def test_expand_issue_goes_through_its_audience_in_steps(store: Newsletter
         ("2027-01-14", 13, False),
     ],
 )
-async def test_expand_issue_plans_one_digest_for_a_date_and_none_within_twelve_hours(
-    store: Newsletters, local_date: str, hours_later: int, planned: bool
+async def test_expand_issues_plans_one_digest_for_a_date_and_none_within_twelve_hours(
+    store: Newsletters, local_date: str, hours_later: int, is_planned: bool
 ) -> None:
-    hour = 3_600_000
     await add_subscriber(store, "s1")
-    named = {"limit": 2, "min_interval": 12 * hour, "jitter": 0}
-    digest = {"kind": "digest", "due": NOW, "fields": {"topics": "[]", "local_date": "2027-01-15", "to": "7"}}
+    digest: dict[str, Any] = DIGEST | {"fields": {"topics": "[]", "local_date": "2027-01-15", "to": "7"}}
     await open_issue(store, "first", **digest)
-    await store.call("expand_issue", **named, issue="first", now=NOW)
-    later = NOW + hours_later * hour
+    await expand(store)
+    later = NOW + hours_later * HOUR
     digest["fields"] = {"topics": "[]", "local_date": local_date, "to": "9"}
     await open_issue(store, "second", **digest | {"due": later})
-    await store.call("expand_issue", **named, issue="second", now=later)
-    mails = [await fields(store, "newsletter_issue_mails", issue) for issue in ("first", "second")]
-    assert [list(each) for each in mails] == [["s1"], ["s1"] if planned else []]
+    await expand(store, later)
+    assert [await planned(store, issue) for issue in ("first", "second")] == [{"s1"}, {"s1"} if is_planned else set()]
 
 
 async def test_claim_mails_claims_for_a_lease_and_settle_mails_refuses_lost_ones(store: Newsletters) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import delay_after, pause, wait_for_any
-from newswire.timestamps import epoch_ms
-from newswire_notify.newsletters.issues import IssueKind, daily_id, digest_id
+from newswire.timestamps import epoch_ms, from_epoch_ms
+from newswire_notify.newsletters.issues import DueDigest, DueGroup, IssueKind, daily_id, digest_id
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.models import SubscriberState
 from newswire_notify.newsletters.repository import Newsletters
@@ -16,8 +17,7 @@ from newswire_notify.newsletters.schedule import (
     DigestTime,
     UnknownZoneError,
     is_too_late,
-    last_occurrence,
-    next_occurrence,
+    surrounding,
 )
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 PAGE = 200
 IDLE_SECONDS = 1.0
+UNKNOWN_ZONE_PAUSE = timedelta(days=1)
+"""How long the digests of a zone wait that the database of zones does not have any more."""
 
 
 class Digests:
@@ -68,41 +70,30 @@ class Digests:
         return any(count >= PAGE for count in counts)
 
     async def _open_due(self) -> int:
+        """Open the digests of the groups whose time has come, a page of them."""
         now = self._subscribers.now
         name = self._keys.key("newsletter_schedule")
         due = await self._redis.zrangebyscore(name, "-inf", epoch_ms(now), 0, PAGE, withscores=True)
-        for member, score in due:
-            newsletter_id, _, group = member.decode().partition("|")
-            following = await self._open(newsletter_id, group, now)
-            if following is None:
-                await self._redis.zrem(name, member)
-            else:
-                # Only if no other process has moved it already.
-                await self._move(name, member, score, epoch_ms(following))
+        if not due:
+            return 0
+        scheduled = [(member.decode(), score) for member, score in due]
+        newsletters = await self._newsletters.find_all({member.partition("|")[0] for member, _ in scheduled})
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(self._keys.key("newsletters_restored"))
+            for member, _ in scheduled:
+                pipe.exists(self._keys.key("newsletter_audience", member))
+            restored, *used = await pipe.execute()
+        restored_at = from_epoch_ms(int(restored)) if restored else None
+        groups = []
+        for (member, score), has_readers in zip(scheduled, used, strict=True):
+            newsletter_id, _, group = member.partition("|")
+            found = DueGroup(newsletter_id, member, score)
+            newsletter = newsletters.get(newsletter_id)
+            if has_readers and newsletter is not None and not newsletter.deleted:
+                found = _at(found, group, now, restored_at, sends=newsletter.is_sending)
+            groups.append(found)
+        await self._queue.open_due(groups)
         return len(due)
-
-    async def _open(self, newsletter_id: str, group: str, now: datetime) -> datetime | None:
-        """Open the digest of a group that was due last; return when the next is due, None where there is none."""
-        newsletter = await self._newsletters.find(newsletter_id)
-        audience = f"{newsletter_id}|{group}"
-        empty = not await self._redis.exists(self._keys.key("newsletter_audience", audience))
-        if newsletter is None or newsletter.deleted or empty:
-            return None
-        try:
-            when = DigestTime.of_group(group)
-            last = last_occurrence(when, now)
-            following = next_occurrence(when, now)
-        except UnknownZoneError as error:
-            log.error("a time zone is not known any more", extra={"group": group, "reason": str(error)})
-            return None
-        if last is not None and not is_too_late(last.at, now) and newsletter.is_sending:
-            issue = digest_id(newsletter_id, group, last.local_date)
-            await self._queue.open_digest(issue, newsletter_id, audience, last.at, last.local_date.isoformat())
-        return following.at
-
-    async def _move(self, name: str, member: bytes, before: float, after: int) -> None:
-        if await self._redis.zscore(name, member) == before:
-            await self._redis.zadd(name, {member: after}, xx=True)
 
     async def _remind(self) -> int:
         """Remind those once who signed up a day ago and have not confirmed."""
@@ -129,18 +120,27 @@ class Digests:
         return len(due)
 
     async def _erase_deleted(self) -> int:
-        """Erase the subscribers of deleted newsletters."""
-        name = self._keys.key("newsletters_deleted")
-        for member in await self._redis.srandmember(name, 1):
-            members = await self._redis.zrange(self._keys.key("newsletter_members", member.decode()), 0, PAGE - 1)
-            for subscriber_id in members:
-                subscriber = await self._subscribers.get(subscriber_id.decode())
-                if subscriber is not None:
-                    await self._subscribers.erase(subscriber, None)
-            if members:
-                return PAGE
-            await self._redis.srem(name, member)
+        """Erase what deleted newsletters have left: issues, mails and subscribers."""
+        for member in await self._redis.srandmember(self._keys.key("newsletters_deleted"), 1):
+            erased = await self._newsletters.call("erase_deleted", newsletter=member.decode(), limit=PAGE)
+            return PAGE if erased else 0
         return 0
+
+
+def _at(found: DueGroup, group: str, now: datetime, restored_at: datetime | None, *, sends: bool) -> DueGroup:
+    """Add when a group is due next, and the digest that was due last, unless it is too late for it.
+
+    Digests that were due before a backup was restored can have been sent already: their items are left to the next one.
+    """
+    try:
+        last, following = surrounding(DigestTime.of_group(group), now)
+    except UnknownZoneError as error:
+        log.error("a time zone is not known any more", extra={"group": group, "reason": str(error)})
+        return replace(found, following=now + UNKNOWN_ZONE_PAUSE)
+    digest = None
+    if sends and last is not None and not is_too_late(last.at, now) and not (restored_at and last.at <= restored_at):
+        digest = DueDigest(digest_id(found.newsletter, group, last.local_date), last.at, last.local_date)
+    return replace(found, following=following.at, digest=digest)
 
 
 class Expansion:

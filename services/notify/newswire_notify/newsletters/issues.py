@@ -128,6 +128,28 @@ class MailResult:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DueDigest:
+    """The digest of a delivery group that was due last."""
+
+    id: str
+    due_at: datetime
+    local_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class DueGroup:
+    """A delivery group whose time has come. ``following``: when it is due next; None where it has no readers any more."""
+
+    newsletter: str
+    audience: str
+    scheduled: float
+    """When it was due, as the schedule has it: in ms."""
+    following: datetime | None = None
+    digest: DueDigest | None = None
+    """What is to be opened; None where nothing is to be sent."""
+
+
 def alert_id(newsletter: str, article: str, version: int) -> str:
     """Return the id of the alert about a version of an article."""
     return f"alert.{newsletter}.{article}.{version}"

@@ -66,6 +66,12 @@ FAMILIES = (
         "until it is sent",
     ),
     _family(
+        "newsletters_restored",
+        "string",
+        "when a backup was restored, in ms: digests that were due before are left to the next ones",
+        "no expiry",
+    ),
+    _family(
         "newsletter_reminders",
         "zset",
         "unconfirmed subscribers, scored by the time of their reminder in ms",

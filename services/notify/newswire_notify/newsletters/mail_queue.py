@@ -1,9 +1,9 @@
-"""The queue of mails: plans them once (`mails.lua`), and hands each out under a lease (`mail_claims.lua`)."""
+"""The queue of mails: plans them once (`mail_plans.lua`), and hands each out under a lease (`mail_claims.lua`)."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from newswire.timestamps import epoch_ms, from_epoch_ms
 from newswire_notify.newsletters.issues import (
     PRIORITIES,
     ClaimedMail,
+    DueGroup,
     Issue,
     IssueKind,
     MailResult,
@@ -21,10 +22,10 @@ from newswire_notify.newsletters.issues import (
 from newswire_notify.newsletters.message import message_id
 from newswire_notify.newsletters.receiving_domains import DomainChange, SendingLimits
 from newswire_notify.newsletters.repository import Newsletters
-from newswire_notify.newsletters.schedule import MIN_INTERVAL
+from newswire_notify.newsletters.schedule import MAX_LATENESS, MIN_INTERVAL
 
-CHUNK = 200
-"""Subscribers for whom mails are planned in one step."""
+CHUNK = 500
+"""Subscribers for whom mails are planned in one step: some ms in which Redis does nothing else."""
 MAX_ISSUES_SHOWN = 100
 
 
@@ -65,10 +66,26 @@ class MailQueue:
         fields = {"article": article, "topics": orjson.dumps(list(topics)).decode()}
         await self._open(issue_id, newsletter, IssueKind.ALERT, audience=audience, fields=fields)
 
-    async def open_digest(self, issue_id: str, newsletter: str, audience: str, due: datetime, local_date: str) -> None:
-        """Open the digest of a delivery group; opening it again changes nothing."""
-        fields = {"local_date": local_date}
-        await self._open(issue_id, newsletter, IssueKind.DIGEST, audience=audience, fields=fields, due=due)
+    async def open_due(self, groups: Sequence[DueGroup]) -> None:
+        """Open the digests of groups, and note when each group is due next; nothing where another process has done it."""
+        await self._newsletters.call("open_due_groups", groups=[self._due_group(each) for each in groups])
+        self.opened.set()
+
+    def _due_group(self, group: DueGroup) -> dict[str, object]:
+        issue: dict[str, object] = {}
+        if group.digest is not None:
+            issue = {
+                "id": group.digest.id,
+                "newsletter": group.newsletter,
+                "kind": str(IssueKind.DIGEST),
+                "audience": group.audience,
+                "priority": PRIORITIES[IssueKind.DIGEST],
+                "now": self._now_ms,
+                "due": epoch_ms(group.digest.due_at),
+                "fields": {"local_date": group.digest.local_date.isoformat()},
+            }
+        after = epoch_ms(group.following) if group.following else 0
+        return {"member": group.audience, "before": group.scheduled, "after": after, "issue": issue}
 
     async def _open(
         self,
@@ -101,20 +118,18 @@ class MailQueue:
         return bool(planned)
 
     async def expand_next(self, limit: int = CHUNK) -> bool:
-        """Plan the next mails of the most urgent issue; return whether there was one."""
-        found = await self._redis.zrange(self._keys.key("newsletter_expanding"), 0, 0)
-        if not found:
-            return False
-        await self._newsletters.call(
-            "expand_issue",
-            issue=found[0].decode(),
+        """Plan the next mails of the most urgent issues; return whether there may be more."""
+        planned, more = await self._newsletters.call(
+            "expand_issues",
             limit=limit,
             now=self._now_ms,
-            min_interval=int(MIN_INTERVAL.total_seconds() * 1000),
+            min_interval=_ms(MIN_INTERVAL),
+            max_lateness=_ms(MAX_LATENESS),
             jitter=self._jitter_ms,
         )
-        self.wakeup.set()
-        return True
+        if planned:
+            self.wakeup.set()
+        return bool(more)
 
     async def claim(self, connection: str, lease: float, limit: int) -> ClaimedMails:
         """Claim up to ``limit`` due mails for ``lease`` seconds, as many as the limits of their domains allow now.
@@ -193,6 +208,10 @@ class MailQueue:
         """Return the state of a mail, or None where it was not planned."""
         stored = await self._redis.hget(self._keys.key("newsletter_issue_mails", issue_id), subscriber)
         return None if stored is None else stored.decode().partition("|")[0]
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
 
 
 def _result(result: MailResult) -> dict[str, object]:

@@ -24,9 +24,13 @@ local function split(text, separator)
   return found
 end
 
+-- Whether a newsletter was deleted. Records of deleted newsletters are kept.
+local function is_deleted(p, newsletter) return redis.call('HGET', p .. 'newsletter:' .. newsletter, 'status') == 'deleted' end
+
 -- Notes that an article matches a newsletter. Arguments: {newsletter, article, topics, now, corrected}. Returns the sequence number.
 register('add_item', function(_, a)
   local p = a.prefix
+  if is_deleted(p, a.newsletter) then return '0' end
   local items = p .. 'newsletter_items:' .. a.newsletter
   local known = redis.call('ZSCORE', items, a.article)
   if known then
@@ -55,12 +59,9 @@ register('remove_item', function(_, a)
   return redis.call('ZREM', p .. 'newsletter_items:' .. a.newsletter, a.article)
 end)
 
--- Opens an issue, once. Arguments: {id, newsletter, kind, audience, priority, now, due, fields}. An issue whose audience is '' gets
--- its mails one by one. Returns 1 where it is new.
-register('open_issue', function(_, a)
-  local p = a.prefix
+local function open_issue(p, a)
   local key = p .. 'newsletter_issue:' .. a.id
-  if redis.call('EXISTS', key) == 1 then return 0 end
+  if is_deleted(p, a.newsletter) or redis.call('EXISTS', key) == 1 then return 0 end
   redis.call('HSET', key, 'id', a.id, 'newsletter', a.newsletter, 'kind', a.kind, 'priority', a.priority, 'created',
     string.format('%.0f', a.now), 'due', string.format('%.0f', a.due), 'audience', a.audience, 'cursor', '',
     'to', redis.call('HGET', p .. 'newsletter_seq', a.newsletter) or 0)
@@ -72,6 +73,27 @@ register('open_issue', function(_, a)
     redis.call('ZADD', p .. 'newsletter_expanding', a.priority * 1e13 + a.now, a.id)
   end
   return 1
+end
+
+-- Opens an issue, once. Arguments: {id, newsletter, kind, audience, priority, now, due, fields}. An issue whose audience is '' gets
+-- its mails one by one. Returns 1 where it is new.
+register('open_issue', function(_, a) return open_issue(a.prefix, a) end)
+
+-- Opens the digests of groups that are due, and notes when these are due next. Arguments: {groups}: for each {member, before, after,
+-- issue}: the group in the schedule, when it was due and when it is due next, 0 where it has no readers, and the issue to open, or {}.
+-- A group that another process has moved already is left as it is, and so is one that got its first reader meanwhile.
+register('open_due_groups', function(_, a)
+  local p, schedule = a.prefix, a.prefix .. 'newsletter_schedule'
+  for _, group in ipairs(a.groups) do
+    if tonumber(redis.call('ZSCORE', schedule, group.member)) == group.before then
+      if group.issue.id then open_issue(p, group.issue) end
+      if group.after > 0 then
+        redis.call('ZADD', schedule, group.after, group.member)
+      elseif redis.call('EXISTS', p .. 'newsletter_audience:' .. group.member) == 0 then
+        redis.call('ZREM', schedule, group.member)
+      end
+    end
+  end
 end)
 
 local function plan_mail(p, issue, subscriber, address, from, to, due)
@@ -95,59 +117,4 @@ end)
 register('count_for_issue', function(_, a)
   local key = a.prefix .. 'newsletter_issue:' .. a.issue
   if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, a.name, 1) end
-end)
-
--- Whether a subscriber chose one of the topics of an article, or all.
-local function chose(chosen, topics)
-  if chosen == '[]' then return true end
-  for _, topic in ipairs(cjson.decode(chosen)) do
-    if topics[topic] then return true end
-  end
-  return false
-end
-
--- Whether a digest for a local date may follow the last one of a subscriber.
-local function digest_may_follow(found, issue, min_interval)
-  if (found.last_date or '') >= issue.local_date then return false end
-  return not found.last_at or tonumber(issue.due) - tonumber(found.last_at) >= min_interval
-end
-
--- Plans the next mails of an issue. Arguments: {issue, limit, now, min_interval, jitter}. Returns how many subscribers are left, at
--- least 1 where there may be some.
-register('expand_issue', function(_, a)
-  local p = a.prefix
-  local key = p .. 'newsletter_issue:' .. a.issue
-  local issue = record_of(key)
-  if not issue.id then
-    redis.call('ZREM', p .. 'newsletter_expanding', a.issue)
-    return 0
-  end
-  local topics = {}
-  for _, topic in ipairs(cjson.decode(issue.topics or '[]')) do topics[topic] = true end
-  local start = issue.cursor == '' and '-' or '(' .. issue.cursor
-  local chunk = redis.call('ZRANGEBYLEX', p .. 'newsletter_audience:' .. issue.audience, start, '+', 'LIMIT', 0, a.limit)
-  for _, subscriber in ipairs(chunk) do
-    local subscriber_key = p .. 'newsletter_subscriber:' .. subscriber
-    local values = redis.call('HMGET', subscriber_key, 'topics', 'paused_until', 'last_date', 'last_at', 'seq', 'address')
-    local found = {topics = values[1], paused_until = values[2], last_date = values[3], last_at = values[4], seq = values[5],
-      address = values[6]}
-    local paused = found.paused_until and found.paused_until ~= '' and tonumber(found.paused_until) > a.now
-    if found.topics and not paused then
-      if issue.kind == 'alert' then
-        if chose(found.topics, topics) then plan_mail(p, issue, subscriber, found.address, 0, 0, a.now) end
-      elseif digest_may_follow(found, issue, a.min_interval) then
-        local spread = a.jitter > 0 and tonumber(string.sub(redis.sha1hex(subscriber), 1, 6), 16) % a.jitter or 0
-        -- The date and the cut are written with the plan: never twice for one local date, and no item twice or never.
-        redis.call('HSET', subscriber_key, 'last_date', issue.local_date, 'last_at', string.format('%.0f', a.now), 'seq', issue.to)
-        plan_mail(p, issue, subscriber, found.address, found.seq or 0, issue.to, a.now + spread)
-      end
-    end
-  end
-  if #chunk < a.limit then
-    redis.call('ZREM', p .. 'newsletter_expanding', a.issue)
-    redis.call('HSET', key, 'expanded', '1')
-    return 0
-  end
-  redis.call('HSET', key, 'cursor', chunk[#chunk])
-  return 1
 end)

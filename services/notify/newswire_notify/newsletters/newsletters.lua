@@ -65,8 +65,9 @@ local function count_state(p, newsletter, state, by)
   redis.call('HINCRBY', p .. 'newsletter_counts:' .. newsletter, state, by)
 end
 
--- Puts a subscriber into the audience of its group, or takes it out of one, as its record says.
-local function place(p, subscriber, found)
+-- Puts a subscriber into the audience of its group, or takes it out of one, as its record says. `upcoming`, where it is given, is when
+-- digests of a group are due next: {group, due, now}. It is noted in the same step, so that no group with readers is without it.
+local function place(p, subscriber, found, upcoming)
   local wanted = ''
   if found.state == 'active' then wanted = found.newsletter .. '|' .. found.group end
   local current = found.audience or ''
@@ -74,12 +75,19 @@ local function place(p, subscriber, found)
   if current ~= '' then
     redis.call('ZREM', p .. 'newsletter_audience:' .. current, subscriber)
   end
-  if wanted ~= '' then redis.call('ZADD', p .. 'newsletter_audience:' .. wanted, 0, subscriber) end
+  if wanted ~= '' then
+    redis.call('ZADD', p .. 'newsletter_audience:' .. wanted, 0, subscriber)
+    if upcoming and found.group ~= 'instant' then
+      -- The group can have been changed since the caller read it; then its time is looked up at once.
+      local due = upcoming.group == found.group and upcoming.due or upcoming.now
+      redis.call('ZADD', p .. 'newsletter_schedule', 'NX', string.format('%.0f', due), wanted)
+    end
+  end
   redis.call('HSET', p .. 'newsletter_subscriber:' .. subscriber, 'audience', wanted)
 end
 
--- Creates a subscriber unless the address has one. Arguments: {id, newsletter, hash, fields, now}. Returns the id of the subscriber
--- that the address has.
+-- Creates a subscriber unless the address has one. Arguments: {id, newsletter, hash, fields, now, upcoming (optional)}. Returns the id of
+-- the subscriber that the address has.
 register('add_subscriber', function(_, a)
   local p = a.prefix
   local addresses = p .. 'newsletter_addresses:' .. a.newsletter
@@ -95,12 +103,12 @@ register('add_subscriber', function(_, a)
   if found.state == 'active' then
     redis.call('HSET', key, 'seq', redis.call('HGET', p .. 'newsletter_seq', a.newsletter) or 0)
   end
-  place(p, a.id, found)
+  place(p, a.id, found, a.upcoming)
   return a.id
 end)
 
 -- Changes fields of a subscriber; it stays where the record does not exist or is in none of the states that the change is for.
--- Arguments: {id, fields, from}. Returns the state before, or false.
+-- Arguments: {id, fields, from, upcoming (optional)}. Returns the state before, or false.
 register('change_subscriber', function(_, a)
   local p = a.prefix
   local key = p .. 'newsletter_subscriber:' .. a.id
@@ -121,29 +129,60 @@ register('change_subscriber', function(_, a)
     redis.call('HSET', key, 'seq', redis.call('HGET', p .. 'newsletter_seq', found.newsletter) or 0)
   end
   redis.call('HINCRBY', key, 'revision', 1)
-  place(p, a.id, found)
+  place(p, a.id, found, a.upcoming)
   return before
 end)
 
--- Deletes everything that is stored of a subscriber. Arguments: {id}. Returns the newsletter, or false.
-register('erase_subscriber', function(_, a)
-  local p = a.prefix
-  local key = p .. 'newsletter_subscriber:' .. a.id
+local function erase_subscriber(p, id)
+  local key = p .. 'newsletter_subscriber:' .. id
   local found = record_of(key)
   if not found.state then return false end
   count_state(p, found.newsletter, found.state, -1)
-  if (found.audience or '') ~= '' then redis.call('ZREM', p .. 'newsletter_audience:' .. found.audience, a.id) end
+  if (found.audience or '') ~= '' then redis.call('ZREM', p .. 'newsletter_audience:' .. found.audience, id) end
   redis.call('HDEL', p .. 'newsletter_addresses:' .. found.newsletter, found.address_hash)
-  redis.call('ZREM', p .. 'newsletter_members:' .. found.newsletter, a.id)
-  redis.call('ZREM', p .. 'newsletter_reminders', a.id)
-  redis.call('ZREM', p .. 'newsletter_expiring', a.id)
-  redis.call('DEL', key, p .. 'newsletter_soft_bounces:' .. a.id)
+  redis.call('ZREM', p .. 'newsletter_members:' .. found.newsletter, id)
+  redis.call('ZREM', p .. 'newsletter_reminders', id)
+  redis.call('ZREM', p .. 'newsletter_expiring', id)
+  redis.call('DEL', key, p .. 'newsletter_soft_bounces:' .. id)
   return found.newsletter
+end
+
+-- Deletes everything that is stored of a subscriber. Arguments: {id}. Returns the newsletter, or false.
+register('erase_subscriber', function(_, a) return erase_subscriber(a.prefix, a.id) end)
+
+-- Erases a part of what a deleted newsletter has left: its issues with their mails, then its subscribers. Mails that are queued find
+-- no state, and leave the queue when they are due. Arguments: {newsletter, limit}. Returns how many were erased, 0 where all are.
+register('erase_deleted', function(_, a)
+  local p = a.prefix
+  local issues, members = p .. 'newsletter_issues:' .. a.newsletter, p .. 'newsletter_members:' .. a.newsletter
+  local found = redis.call('ZRANGE', issues, 0, a.limit - 1)
+  for _, id in ipairs(found) do
+    redis.call('UNLINK', p .. 'newsletter_issue:' .. id, p .. 'newsletter_issue_mails:' .. id)
+    redis.call('ZREM', p .. 'newsletter_expanding', id)
+    redis.call('ZREM', issues, id)
+  end
+  if #found > 0 then return #found end
+  found = redis.call('ZRANGE', members, 0, a.limit - 1)
+  for _, id in ipairs(found) do
+    if not erase_subscriber(p, id) then redis.call('ZREM', members, id) end
+  end
+  if #found > 0 then return #found end
+  redis.call('HDEL', p .. 'newsletter_seq', a.newsletter)
+  redis.call('DEL', p .. 'newsletter_counts:' .. a.newsletter)
+  redis.call('SREM', p .. 'newsletters_deleted', a.newsletter)
+  return 0
 end)
 
+-- The keys of a backup are read one after the other: the number can be older than what was numbered by it. Later items would get numbers
+-- that readers have had already.
+local function raise_seq(p, newsletter, least)
+  local seq = redis.call('HGET', p .. 'newsletter_seq', newsletter)
+  if tonumber(least or 0) > tonumber(seq or 0) then redis.call('HSET', p .. 'newsletter_seq', newsletter, least) end
+end
+
 -- Puts a restored subscriber where its record says, or deletes it: where it was erased after its creation, where its address has another
--- record, or where its newsletter does not exist. Arguments: {id, expires}: when one who is not subscribed is erased, unless that is
--- known. Returns whether it stays.
+-- record, or where its newsletter does not exist. Arguments: {id, expires, upcoming (optional)}: `expires`: when one who is not
+-- subscribed is erased, unless that is known. Returns whether it stays.
 register('attach_subscriber', function(_, a)
   local p = a.prefix
   local key = p .. 'newsletter_subscriber:' .. a.id
@@ -164,6 +203,15 @@ register('attach_subscriber', function(_, a)
     redis.call('ZADD', p .. 'newsletter_expiring', 'NX', string.format('%.0f', a.expires), a.id)
   end
   found.audience = ''
-  place(p, a.id, found)
+  place(p, a.id, found, a.upcoming)
+  raise_seq(p, found.newsletter, found.seq)
   return 1
+end)
+
+-- Raises the sequence number of a restored newsletter to that of its newest item. Arguments: {newsletter}.
+register('restore_seq', function(_, a)
+  local p = a.prefix
+  for _, family in ipairs({'newsletter_items:', 'newsletter_corrections:'}) do
+    raise_seq(p, a.newsletter, redis.call('ZRANGE', p .. family .. a.newsletter, -1, -1, 'WITHSCORES')[2])
+  end
 end)

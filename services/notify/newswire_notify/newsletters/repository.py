@@ -12,7 +12,7 @@ from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
 from newswire_notify.newsletters.keys import NewsletterKeys
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 
-LUA = LuaSource("newswire_notify.newsletters", "mail_claims", ("newsletters", "mails"))
+LUA = LuaSource("newswire_notify.newsletters", "mail_claims", ("newsletters", "mails", "mail_plans"))
 MAX_PER_ACCOUNT = 200
 
 

@@ -89,6 +89,9 @@ def instant_of(day: date, clock: time, zone: ZoneInfo) -> datetime | None:
     left out. None where the zone left out the whole date, as Apia did 30 December 2011.
     """
     local = datetime.combine(day, clock)
+    offset = local.replace(tzinfo=zone).utcoffset()
+    if offset is not None and offset == local.replace(tzinfo=zone, fold=1).utcoffset():
+        return (local - offset).replace(tzinfo=UTC)  # neither in a gap nor repeated (PEP 495)
     first = _exact(local, zone)
     if first is not None:
         return first
@@ -141,12 +144,22 @@ def next_occurrence(when: DigestTime, after: datetime) -> Occurrence:
 
 def last_occurrence(when: DigestTime, now: datetime) -> Occurrence | None:
     """Return the digest that was due last, at or before an instant; None where none was in the last two weeks."""
-    found = None
-    for occurrence in occurrences(when, now - timedelta(days=_SEARCHED_DAYS)):
-        if occurrence.at > now:
+    return surrounding(when, now)[0]
+
+
+def surrounding(when: DigestTime, now: datetime) -> tuple[Occurrence | None, Occurrence]:
+    """Return the digest that was due last, as `last_occurrence` does, and the next one."""
+    # Most digests were due within the first days that are searched.
+    for days in (3 if when.weekday is None else 9, _SEARCHED_DAYS):
+        last = None
+        for occurrence in occurrences(when, now - timedelta(days=days)):
+            if occurrence.at > now:
+                following = occurrence
+                break
+            last = occurrence
+        if last is not None:
             break
-        found = occurrence
-    return found
+    return last, following
 
 
 def is_too_late(due: datetime, now: datetime) -> bool:

@@ -90,15 +90,12 @@ class Subscribers:
         """Add a subscriber, or return the one that the address has already."""
         now = self.now
         new = NewSubscriber(address, await self.hashes.of(address), choices, consent, language, state)
-        arguments = _added(newsletter, new, now)
+        arguments = _added(newsletter, new, now) | _next_digest(choices, now)
         answer = await self._newsletters.call("add_subscriber", **arguments)
         subscriber_id = arguments["id"]
         added: str = answer.decode()
-        if added == subscriber_id:
-            if state is SubscriberState.PENDING:
-                await self._expect_confirmation(subscriber_id, now)
-            elif state is SubscriberState.ACTIVE:
-                await self._schedule(newsletter.id, choices, now)
+        if added == subscriber_id and state is SubscriberState.PENDING:
+            await self._expect_confirmation(subscriber_id, now)
         found = await self.get(added)
         if found is None:
             raise LookupError(added)
@@ -107,10 +104,10 @@ class Subscribers:
     async def add_active(self, newsletter: Newsletter, subscribers: Sequence[NewSubscriber]) -> int:
         """Add active subscribers in one round trip; return how many addresses had no subscriber before."""
         now = self.now
-        calls = [_added(newsletter, new, now) for new in subscribers]
+        groups = {new.choices.group: new.choices for new in subscribers}
+        upcoming = {group: _next_digest(choices, now) for group, choices in groups.items()}
+        calls = [_added(newsletter, new, now) | upcoming[new.choices.group] for new in subscribers]
         answers = await self._newsletters.call_each("add_subscriber", calls)
-        for choices in {new.choices.group: new.choices for new in subscribers}.values():
-            await self._schedule(newsletter.id, choices, now)
         return sum(answer.decode() == call["id"] for answer, call in zip(answers, calls, strict=True))
 
     async def standings(self, newsletter_id: str, address_hashes: Sequence[str]) -> list[tuple[bool, bool]]:
@@ -136,11 +133,11 @@ class Subscribers:
         """Change a subscriber; return its state before, or None where it was in none of ``only_from`` or does not exist."""
         changed = fields | (_choice_fields(choices) if choices else {}) | ({"state": str(state)} if state else {})
         states = "|" + "|".join(map(str, only_from)) + "|" if only_from else ""
-        before = await self._newsletters.call("change_subscriber", id=subscriber.id, fields=changed, **{"from": states})
+        scheduled = state is SubscriberState.ACTIVE or choices is not None
+        named = {"from": states, **(_next_digest(choices or subscriber.choices, self.now) if scheduled else {})}
+        before = await self._newsletters.call("change_subscriber", id=subscriber.id, fields=changed, **named)
         if not before:
             return None
-        if state is SubscriberState.ACTIVE or choices is not None:
-            await self._schedule(subscriber.newsletter, choices or subscriber.choices, self.now)
         if state is SubscriberState.PENDING:
             await self._expect_confirmation(subscriber.id, self.now)
         elif state is not None:
@@ -156,12 +153,10 @@ class Subscribers:
     async def attach(self, subscriber_id: str) -> bool:
         """Put a restored subscriber where its record says; return False where it was erased meanwhile, and is deleted."""
         expires = epoch_ms(self.now + UNCONFIRMED_ERASED_AFTER)
-        if not await self._newsletters.call("attach_subscriber", id=subscriber_id, expires=expires):
-            return False
-        found = await self.get(subscriber_id)
-        if found is not None and found.state is SubscriberState.ACTIVE:
-            await self._schedule(found.newsletter, found.choices, self.now)
-        return True
+        fields = await self._redis.hgetall(self._keys.key("newsletter_subscriber", subscriber_id))
+        active = fields.get(b"state") == SubscriberState.ACTIVE.encode()
+        named = _next_digest(Subscriber.read(fields).choices, self.now) if active else {}
+        return bool(await self._newsletters.call("attach_subscriber", id=subscriber_id, expires=expires, **named))
 
     async def suppress(self, scope: str, address_hash: str, reason: str) -> None:
         """Note that an address gets no mail in a scope: a newsletter's id, or `EVERY_NEWSLETTER`."""
@@ -201,14 +196,6 @@ class Subscribers:
                     yield Subscriber.read(fields)
             if cursor == 0:
                 return
-
-    async def _schedule(self, newsletter_id: str, choices: Choices, now: datetime) -> None:
-        """Note when the group of a digest is due next, unless it is noted already."""
-        if choices.group == INSTANT_GROUP:
-            return
-        due = next_occurrence(DigestTime.of_group(choices.group), now)
-        name = self._keys.key("newsletter_schedule")
-        await self._redis.zadd(name, {f"{newsletter_id}|{choices.group}": epoch_ms(due.at)}, nx=True)
 
     async def _expect_confirmation(self, subscriber_id: str, now: datetime) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -269,6 +256,14 @@ def _recipient(
         topics=tuple(orjson.loads(topics)),
         suppressed=bool(suppressed),
     )
+
+
+def _next_digest(choices: Choices, now: datetime) -> dict[str, Any]:
+    """Return when the group of a reader is due next, as Redis functions take it; nothing for one who gets alerts."""
+    if choices.group == INSTANT_GROUP:
+        return {}
+    due = next_occurrence(DigestTime.of_group(choices.group), now)
+    return {"upcoming": {"group": choices.group, "due": epoch_ms(due.at), "now": epoch_ms(now)}}
 
 
 def _choice_fields(choices: Choices) -> dict[str, str]:

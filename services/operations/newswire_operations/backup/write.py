@@ -6,7 +6,7 @@ from pathlib import Path
 
 from newswire.storage.backup_file import ArchiveWriter, read_archive
 from newswire_ingest.backup.backup import ArticleBackup
-from newswire_notify.newsletters.backup import REBUILT, suppressions
+from newswire_notify.newsletters.backup import READ_LAST, REBUILT, read_last
 from newswire_notify.subscriptions.backup import TRANSIENT, deliveries, unfinished
 from newswire_operations.backup.audit_log import read_audit_log
 from newswire_operations.backup.redis_records import read_all_except, read_keys
@@ -47,7 +47,7 @@ async def _read(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter,
         archive.write(record)
         advance()
     for which, (redis, keys) in stores.by_name.items():
-        async for record in read_all_except(redis, keys, _EXCLUDED | TRANSIENT | REBUILT):
+        async for record in read_all_except(redis, keys, _EXCLUDED | TRANSIENT | REBUILT | frozenset(READ_LAST)):
             archive.write(record | {"store": which})
     async for record in read_audit_log(stores.redis, stores.keys):
         archive.write(record)
@@ -67,5 +67,6 @@ async def _read_deliveries(stores: Stores, articles: ArticleBackup, archive: Arc
         archive.write(record | {"store": "deliveries"})
     async for record in deliveries(redis, stores.keys):
         archive.write(record)
-    for record in await read_keys(redis, keys, await suppressions(redis, stores.keys)):
-        archive.write(record | {"store": "deliveries"})
+    async for names in read_last(redis, stores.keys):
+        for record in await read_keys(redis, keys, names):
+            archive.write(record | {"store": "deliveries"})
