@@ -4,6 +4,9 @@ import re
 from datetime import datetime
 from typing import Any
 
+import pytest
+
+from newswire_notify.newsletters.items import Items, NumberedItems
 from newswire_notify.newsletters.models import Newsletter, Subscriber
 from tests.notify.newsletters.conftest import House, link_in
 from tests.notify.newsletters.mail_server import ReceivedMail
@@ -197,3 +200,40 @@ async def test_a_long_digest_stays_small_and_says_how_much_is_missing(house: Hou
     shown = len(titles(mail))
     assert 5 < shown <= 25
     assert f"And {40 - shown} more" in mail.text
+
+
+async def test_readers_of_one_batch_get_what_is_new_to_each_of_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They differ in their topics and in their last digest; what they have in common is read once."""
+    house.set_time("2026-11-26T12:00:00+01:00")
+    newsletter = await house.create()
+    await daily_reader(house, newsletter, "all@example.org")
+    await daily_reader(house, newsletter, "ferries@example.org", topics=("Ferries",))
+    await publish(house, 1, topics=["Ferries"])
+    await publish(house, 2, topics=["Weather"])
+    await daily_reader(house, newsletter, "later@example.org")
+    await daily_reader(house, newsletter, "later-ferries@example.org", topics=("Ferries", "Bridges"))
+    await publish(house, 3, topics=["Ferries"])
+    await publish(house, 4, topics=["Weather"])
+    await house.desk.publish(
+        "a1", 2, title="No 1", text="T.", topics=["Ferries"], kind="corrected", correction_note="!"
+    )
+    await house.desk.retract("a4")
+    reads: list[object] = []
+    numbered = Items.numbered
+
+    async def counted(self: Items, *about: Any) -> NumberedItems:
+        reads.append(about)
+        return await numbered(self, *about)
+
+    monkeypatch.setattr(Items, "numbered", counted)
+    house.set_time("2026-11-27T07:00:00+01:00")
+    found = {mail.recipient: titles(mail) for mail in await house.send()}
+    assert found == {
+        "all@example.org": ["No 3", "No 2", "No 1"],
+        "ferries@example.org": ["No 3", "No 1"],
+        "later@example.org": ["No 3", "No 1"],
+        "later-ferries@example.org": ["No 3", "No 1"],
+    }
+    assert len(reads) <= 2  # the second one where the first mail is that of a later reader

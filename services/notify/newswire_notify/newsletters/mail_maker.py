@@ -7,7 +7,7 @@ from datetime import timedelta
 from newswire.auth.accounts import Account
 from newswire.validation.email_addresses import domain_of
 from newswire_notify.newsletters.issues import ClaimedMail, Issue, IssueKind, MailState
-from newswire_notify.newsletters.items import ChosenItems, Items
+from newswire_notify.newsletters.items import BatchItems, ChosenItems, Items
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.mail_composer import (
     PREFERENCES,
@@ -35,9 +35,12 @@ MAX_AGE = timedelta(days=7)
 class _Facts:
     """What the mails of one batch have in common, read once for all of them."""
 
-    def __init__(self, newsletters: Mapping[str, Newsletter], recipients: Mapping[str, Recipient]) -> None:
+    def __init__(
+        self, newsletters: Mapping[str, Newsletter], recipients: Mapping[str, Recipient], items: BatchItems
+    ) -> None:
         self.newsletters = newsletters
         self.recipients = recipients
+        self.items = items
         self.accounts: dict[str, Account | None] = {}
         self.chosen: dict[object, ChosenItems] = {}
 
@@ -75,6 +78,7 @@ class MailMaker:
         facts = _Facts(
             await self._newsletters.find_all({issue.newsletter for issue in issues.values() if issue}),
             await self._subscribers.recipients({mail.subscriber for mail in mails}),
+            self._items.batch(),
         )
         drafts = [await self._draft(mail, issues[mail.issue], facts) for mail in mails]
         return await self._composer.compose_all(drafts)
@@ -135,7 +139,7 @@ class MailMaker:
             if issue.kind is IssueKind.ALERT:
                 found = ChosenItems(tuple(await self._items.published([issue.article or ""], entitlement)))
             else:
-                found = await self._items.chosen(
+                found = await facts.items.chosen(
                     issue.newsletter, topics, mail.after_seq, mail.last_seq, entitlement, MAX_ITEMS
                 )
             facts.chosen[name] = found

@@ -51,6 +51,18 @@ register('add_item', function(_, a)
   return tostring(seq)
 end)
 
+-- Reads what matched a newsletter. Arguments: {newsletter, after, last}: sequence numbers. Returns {articles with their numbers, oldest
+-- first; corrected articles with those of the corrections; the topics of each of both, in this order}.
+register('read_items', function(_, a)
+  local found, ids = {}, {}
+  for at, family in ipairs({'newsletter_items:', 'newsletter_corrections:'}) do
+    found[at] = redis.call('ZRANGEBYSCORE', a.prefix .. family .. a.newsletter, string.format('(%.0f', a.after), a.last, 'WITHSCORES')
+    for number = 1, #found[at], 2 do ids[#ids + 1] = found[at][number] end
+  end
+  local topics = #ids > 0 and redis.call('HMGET', a.prefix .. 'newsletter_item_topics:' .. a.newsletter, unpack(ids)) or {}
+  return {found[1], found[2], topics}
+end, {'no-writes'})
+
 -- Forgets a retracted article. Arguments: {newsletter, article}.
 register('remove_item', function(_, a)
   local p = a.prefix
