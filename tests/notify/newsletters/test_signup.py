@@ -378,3 +378,22 @@ async def test_unknown_newsletters_have_a_page(house: House) -> None:
     assert "There is no such newsletter" in answer.text
     as_json = await house.http.get("/newsletters/nothing", headers={"Accept": "application/json"})
     assert as_json.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_public_pages_tell_search_engines_what_they_are(house: House) -> None:
+    await house.create(slug="ferries", name="Ferry & Pier", description='What "moves".', public_archive=True)
+    expected = {
+        "/newsletters": ("Newsletters", "Newsletters: Ferry &amp; Pier"),
+        "/newsletters/ferries": ("Ferry &amp; Pier", "What &#34;moves&#34;."),
+        "/newsletters/ferries/archive": ("Ferry &amp; Pier: Archive", "What &#34;moves&#34;."),
+    }
+    for path, (title, description) in expected.items():
+        page = (await house.http.get(f"{path}?utm_source=x", headers={"Accept": "text/html"})).text
+        assert f"<title>{title} · " in page
+        assert f'<meta name="description" content="{description}">' in page
+        assert f'<meta property="og:title" content="{title}">' in page
+        assert re.search(rf'<link rel="canonical" href="https?://[^/"]+{path}">', page), page
+    for path in ("/newsletters/none", "/newsletters/ferries/confirm/x"):
+        page = (await house.http.get(path, headers={"Accept": "text/html"})).text
+        assert "canonical" not in page
+        assert '<meta name="robots" content="noindex">' in page

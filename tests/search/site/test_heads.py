@@ -36,6 +36,7 @@ async def client(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) ->
             image={"url": "http://x.example/a.jpg", "alt": "A quay", "width": 1200, "height": 800},
             metadata={
                 "hreflang-de": "https://de.example/a1",
+                "hreflang-EN": "https://en.example/a1",
                 "hreflang-fr": "javascript:alert(1)",
                 "hreflang-??": "https://x.example/",
             },
@@ -103,6 +104,33 @@ async def test_an_article_whose_original_is_elsewhere(client: httpx.AsyncClient)
     said = properties(shown)
     assert said["og:url"] == ["https://courier.example/bread"]
     assert (said["twitter:card"], "og:image" in said) == (["summary"], False)
+
+
+async def test_an_article_has_its_own_locale_and_its_original_names_the_versions(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    versions = {"hreflang-de": "https://courier.example/brot"}
+    original = "https://courier.example/bread"
+    await put(embedded_index, publish("a1", "Bread", language="he", canonical_url=original, metadata=versions))
+    async with client_for(embedded_index, redis, namespace) as client:
+        shown = await page(client, "/articles/a1/bread")
+        source = (await client.get("/articles/a1/bread")).text
+    assert properties(shown)["og:locale"] == ["he_IL"]
+    assert [link for link in shown.all("link") if link.get("hreflang")] == []
+    assert 'Also in: <a href="https://courier.example/brot" hreflang="de">German</a></p>' in source
+
+
+async def test_readers_see_the_versions_in_other_languages_only(client: httpx.AsyncClient) -> None:
+    source = (await client.get("/articles/a1/quay-script-closes")).text
+    assert 'Also in: <a href="https://de.example/a1" hreflang="de">German</a></p>' in source
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/live", "/about", "/sections", "/sections/Harbour", "/articles/a2/bread-is-dear"]
+)
+async def test_every_page_that_may_be_found_has_a_description(client: httpx.AsyncClient, path: str) -> None:
+    said = properties(await page(client, path))
+    assert said["description"] == said["og:description"] != [""]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def router(newsletters: Newsletters, items: Items, links: Links, frame: Newslett
             "newsletter_archive.html",
             newsletter.draft.language,
             newsletter=newsletter,
-            public=True,
+            public_path=f"/newsletters/{slug}/archive",
             items=shown,
             feed_url=f"/newsletters/{slug}/archive.atom",
         )

@@ -42,6 +42,7 @@ class NewsletterFrame:
         self._site = {
             "name": settings.site_name,
             "tagline": settings.site_tagline,
+            "address": settings.site,
             "logo": theme.logo,
             "icon": theme.icon,
             "style_sheet": theme.style_sheet,
@@ -74,14 +75,18 @@ class NewsletterFrame:
         language: str,
         *,
         newsletter: Newsletter | None = None,
-        public: bool = False,
+        public_path: str | None = None,
         status: int = 200,
         headers: dict[str, str] | None = None,
         **values: object,
     ) -> Response:
-        """Return a page in a language; ``public`` ones may be found by search engines."""
+        """Return a page in a language. With a ``public_path`` search engines may list it at that address."""
         shown = text_language(language)
-        named = {"name": newsletter.draft.name, "draft": newsletter.draft} if newsletter else {}
+        public = public_path is not None
+        named: dict[str, object] = {"public_path": public_path, "description": ""}
+        if newsletter:
+            draft = newsletter.draft
+            named |= {"name": draft.name, "draft": draft, "description": draft.description}
         return render(
             template,
             PACKAGE,

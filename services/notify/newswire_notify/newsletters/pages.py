@@ -53,7 +53,14 @@ def router(
     @routes.get("", dependencies=reading)
     async def all_newsletters() -> Response:
         found = sorted(await newsletters.active(), key=lambda each: fold(each.draft.name))
-        return frame.page("newsletter_list.html", frame.language, public=True, newsletters=found)
+        names = ", ".join(each.draft.name for each in found)
+        return frame.page(
+            "newsletter_list.html",
+            frame.language,
+            public_path="/newsletters",
+            description=": ".join(filter(None, [texts(frame.language)["newsletters"], names])),
+            newsletters=found,
+        )
 
     @routes.get("/{slug}", dependencies=reading)
     async def form_page(newsletter: Shown, request: Request) -> Response:
@@ -91,7 +98,7 @@ def router(
             "newsletter_form.html",
             newsletter.draft.language,
             newsletter=newsletter,
-            public=not email,
+            public_path=None if email else f"/newsletters/{newsletter.draft.slug}",
             status=status,
             headers={"Cache-Control": "no-store"},
             choices=choices,

@@ -45,6 +45,8 @@ DEFAULTS = "default"
 PARTIAL = "_"
 """Templates whose names begin so are the owner's own parts; all others replace one of the site's."""
 HTML = "text/html"
+LONG_TITLE_CHARACTERS = 80
+"""Longer titles are set in a smaller size where titles are large."""
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 """Of pages that are kept; their compressed copies take about a third in addition."""
 
@@ -212,6 +214,7 @@ class Frame:
             "label_path": label_path,
             "direction": direction_of,
             "static": self.theme.static,
+            "LONG_TITLE_CHARACTERS": LONG_TITLE_CHARACTERS,
             "suggestion_kinds": f"topic={words.translations.gettext('Topic')};author={words.translations.gettext('Author')}",
         }
         return environment

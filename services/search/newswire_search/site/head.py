@@ -1,34 +1,21 @@
 """The head of a page: what search engines and social networks read."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from newswire.schema_org import filled, news_article
 from newswire.site.settings import SiteSettings
+from newswire_search.site.language_versions import Alternate, alternates, versions_of
 from newswire_search.site.links import label_path
-from newswire_search.site.localisation import Localisation
+from newswire_search.site.localisation import Localisation, social_locale_of
 from newswire_search.site.presentation import Teaser, page_image, shortened
 
 DESCRIPTION_CHARACTERS = 200
 INDEXED = "max-image-preview:large"
 NOT_INDEXED = "noindex"
-_VERSION_PREFIX = "hreflang-"
-"""Of the names of metadata that give the addresses of an article's versions in other languages."""
-_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 Pairs = Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Alternate:
-    """A version of a page in another language."""
-
-    language: str
-    name: str
-    href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +29,9 @@ class PageHead:
     canonical: str | None = None
     robots: str = INDEXED
     alternates: Sequence[Alternate] = ()
+    """This page and its versions in other languages, for search engines."""
+    versions: Sequence[Alternate] = ()
+    """The versions in other languages, for readers."""
     properties: Pairs = ()
     """OpenGraph (ogp.me)."""
     cards: Pairs = ()
@@ -88,7 +78,7 @@ class Heads:
                 },
             }
         )
-        return self._listing("/", name, name, site.site_tagline, articles, [website])
+        return self._listing("/", name, name, site.site_tagline or _headlines(articles), articles, [website])
 
     def listing(self, path: str, kind: str, name: str, articles: Sequence[Teaser], *, first: bool = True) -> PageHead:
         """Return the head of the page of a section, topic or author; later pages are not indexed."""
@@ -99,16 +89,19 @@ class Heads:
 
     def live(self, title: str, articles: Sequence[Teaser]) -> PageHead:
         """Return the head of the page of the newest headlines."""
-        return self._listing("/live", title, self._full(title), "", articles, [])
+        return self._listing("/live", title, self._full(title), _headlines(articles), articles, [])
 
-    def page(self, path: str, title: str) -> PageHead:
+    def page(self, path: str, title: str, description: str = "") -> PageHead:
         """Return the head of a page that is neither an article nor a list of articles."""
         canonical = self._settings.site + path
+        full_title = self._full(title)
+        described = _beginning(description) or full_title
         return PageHead(
             title,
-            self._full(title),
-            canonical=canonical,
-            properties=self._shared("website", title, "", canonical, None),
+            full_title,
+            described,
+            canonical,
+            properties=self._shared("website", title, described, canonical, None),
             cards=self._cards(None),
         )
 
@@ -133,13 +126,20 @@ class Heads:
                 *([("og:image:width", str(image.width))] if image.width else []),
                 *([("og:image:height", str(image.height))] if image.height else []),
             ]
+        locale = social_locale_of(article)
+        versions = versions_of(article, self._localisation)
         return PageHead(
             shown.title,
             self._full(shown.title),
             description,
             shown.canonical,
-            alternates=self._versions(article),
-            properties=[*self._shared("article", shown.title, description, shown.canonical, picture), *times, *labels],
+            alternates=alternates(article, shown, versions, self._localisation),
+            versions=versions,
+            properties=[
+                *self._shared("article", shown.title, description, shown.canonical, picture, locale),
+                *times,
+                *labels,
+            ],
             cards=self._cards(image.url if image else None),
             linked_data=[
                 self._news_article(article, shown),
@@ -191,7 +191,13 @@ class Heads:
         )
 
     def _shared(
-        self, kind: str, title: str, description: str, address: str, picture: Pairs | None
+        self,
+        kind: str,
+        title: str,
+        description: str,
+        address: str,
+        picture: Pairs | None,
+        locale: str | None = None,
     ) -> list[tuple[str, str]]:
         if not picture:
             picture = [("og:image", self._image)] if self._image else []
@@ -200,7 +206,7 @@ class Heads:
             ("og:site_name", self._settings.site_name),
             ("og:title", title),
             ("og:url", address),
-            ("og:locale", self._localisation.social_locale),
+            ("og:locale", locale or self._localisation.social_locale),
             *([("og:description", description)] if description else []),
             *picture,
         ]
@@ -251,30 +257,12 @@ class Heads:
             ],
         }
 
-    def _versions(self, article: Mapping[str, Any]) -> list[Alternate]:
-        """Return the versions in other languages that the metadata name, and this one."""
-        found = [
-            Alternate(language, self._localisation.language_name(language), href)
-            for name, href in sorted((article.get("metadata") or {}).items())
-            if name.startswith(_VERSION_PREFIX)
-            and _LANGUAGE_TAG.fullmatch(language := name.removeprefix(_VERSION_PREFIX))
-            and _is_web_address(href)
-        ]
-        own = str(article.get("language") or "und")
-        if not found or own == "und":
-            return found
-        return [Alternate(own, self._localisation.language_name(own), article["url"]), *found]
-
     def _full(self, title: str) -> str:
         return f"{title} · {self._settings.site_name}"
 
 
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
+def _headlines(articles: Sequence[Teaser]) -> str:
+    return _beginning(" · ".join(article.title for article in articles[:5]))
 
 
 def _beginning(text: str) -> str:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from io import BytesIO
 
 from babel import Locale, UnknownLocaleError
+from babel.core import get_global
 from babel.dates import format_date, format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -46,10 +47,7 @@ class Localisation:
     @property
     def social_locale(self) -> str:
         """The locale as OpenGraph writes it: language and territory."""
-        territory = self.locale.territory
-        if territory is None or territory.isdigit():
-            territory = {"en": "US", "de": "DE", "fr": "FR", "es": "ES"}[self.locale.language]
-        return f"{self.locale.language}_{territory}"
+        return social_locale(self.locale)
 
     def date(self, at: datetime) -> str:
         """Return a day in UTC, such as 1 March 2026."""
@@ -90,6 +88,15 @@ def _long_date(locale: Locale, day: date) -> str:
     return format_date(day, "long", locale=locale)
 
 
+def social_locale(locale: Locale) -> str:
+    """Return a locale as OpenGraph writes it, with the territory where most readers of its language live if it has none."""
+    territory = locale.territory
+    if territory is None or territory.isdigit():
+        likely: str = get_global("likely_subtags").get(locale.language, "")
+        territory = likely.rpartition("_")[2]
+    return f"{locale.language}_{territory}" if territory else locale.language
+
+
 @cache
 def localisation(language: str) -> Localisation:
     """Return the localisation of a language of the frame, such as ``de`` or ``en-US``."""
@@ -107,6 +114,14 @@ def _translations(language: str) -> NullTranslations:
     write_mo(compiled, read_po(BytesIO(source), locale=language))
     compiled.seek(0)
     return Translations(compiled)
+
+
+def social_locale_of(article: Mapping[str, object]) -> str | None:
+    """Return the locale of an article as OpenGraph writes it, or None if its language is unknown."""
+    try:
+        return social_locale(Locale.parse(language_of(article), sep="-"))
+    except (ValueError, UnknownLocaleError):
+        return None
 
 
 def language_of(article: Mapping[str, object]) -> str:

@@ -111,7 +111,7 @@ def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, naviga
             asked,
             "about.html",
             keep=True,
-            head=frame.heads.page("/about", _("About and imprint")),
+            head=frame.heads.page("/about", _("About and imprint"), frame.settings.site_about),
             about=_paragraphs(frame.settings.site_about),
             imprint=_paragraphs(frame.settings.site_imprint),
             feeds=frame.feeds([]),

@@ -23,6 +23,14 @@ for (const time of inUtc ? [] : document.querySelectorAll("time[datetime][title]
   if (time.textContent !== shown) time.textContent = shown;
 }
 
+// On a narrow screen the current section may be outside of the row that scrolls.
+const current = document.querySelector(".sections [aria-current]");
+const row = current?.closest("ul");
+if (row && row.scrollWidth > row.clientWidth) {
+  const [item, shown] = [current.getBoundingClientRect(), row.getBoundingClientRect()];
+  row.scrollLeft += item.left + item.width / 2 - (shown.left + shown.width / 2);
+}
+
 // Sharing: buttons that need a script are hidden without it.
 const said = document.querySelector("[data-said]");
 for (const button of document.querySelectorAll("button[data-copy]")) {
