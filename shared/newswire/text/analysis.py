@@ -106,8 +106,8 @@ Read: TypeAlias = list[list[Piece]]
 def analysed_article(article: Article) -> ArticleTerms:
     """Return the terms of an article in its language, and its words.
 
-    They are those of `article_terms`, `title_terms`, `article_joined_terms`, `article_words` and `whole_title`, in half the time:
-    of nearly all pieces, which are one term and nothing else, only that term is looked up.
+    They are those of `article_terms`, `title_terms`, `article_joined_terms`, `article_words` and `whole_title`, in four fifths of
+    the time: of nearly all pieces, which are one term and nothing else, only that term is looked up.
     """
     texts = _texts(article)
     language = language_of(article.language)
