@@ -45,6 +45,8 @@ class FeedServer:
         self.feeds: dict[str, tuple[str, bytes]] = {}
         """Path and query → content type and body."""
         self.failing: dict[str, web.Response] = {}
+        self.links: dict[str, str] = {}
+        """Path and query → the header ``Link``."""
         self.requested: list[tuple[str, str | None]] = []
         """Path and query, and the ETag that was sent."""
         self.url = ""
@@ -66,7 +68,8 @@ class FeedServer:
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={"ETag": tag})
-        return web.Response(body=body, headers={"Content-Type": content_type, "ETag": tag})
+        link = {"Link": self.links[path]} if path in self.links else {}
+        return web.Response(body=body, headers={"Content-Type": content_type, "ETag": tag, **link})
 
 
 @dataclass

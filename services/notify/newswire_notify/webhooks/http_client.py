@@ -31,6 +31,8 @@ MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
 _PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,5})?)((?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?|/)")
 """A site, and a path without anything that a parser may have to change."""
+_PATH_AND_QUERY = re.compile(r"[a-z]+://[^/?#]+(/[!-\"$->@-~]*)?(\?[!-\"$-~]*)?", re.IGNORECASE)
+"""A URL of printable ASCII characters without a fragment."""
 
 
 class EndpointResponse(NamedTuple):
@@ -62,14 +64,19 @@ class _Origin(NamedTuple):
 
 
 def _parse_target(address: str) -> tuple[_Origin, str]:
-    """Return the origin of a URL, and what follows the method in every request to it."""
+    """Return the origin of a URL, and what follows the method in every request to it.
+
+    Path and query are sent exactly as they are in the URL: its owner may compare or sign them.
+    """
     if plain := _PLAIN_URL.fullmatch(address):  # it needs no normalization: the usual case, and the parser takes 40 µs
         origin, host = _site(plain[1])
         return origin, f"{plain[2]} HTTP/1.1\r\nHost: {host}\r\n"
     url = URL(address)
     if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
         raise ValueError("not a webhook URL")
-    head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    written = _PATH_AND_QUERY.fullmatch(address)
+    path = (written[1] or "/") + (written[2] or "") if written else url.raw_path_qs
+    head = f"{path} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
 
 
@@ -97,8 +104,9 @@ class _Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[EndpointResponse] | None = None
         self._body_timer: asyncio.TimerHandle | None = None
 
-    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[EndpointResponse]":
-        """Send a request; return the future of its response."""
+    def ask(self, head: bytes, body: bytes, body_seconds: float) -> "asyncio.Future[EndpointResponse]":
+        """Send a request; return the future of its response. ``body_seconds``: for the beginning of the response body."""
+        self._body_seconds = body_seconds
         self._parser = httptools.HttpResponseParser(self)
         self._bytes, self._in_head = 0, True
         self._retry_after = ""
@@ -132,7 +140,7 @@ class _Connection(asyncio.Protocol):
         if self._bytes > MAX_RESPONSE_BYTES:
             self._cut_off("the response headers are too long")
         if not (self._in_head or self._body_timer or self._waiting.done()):
-            self._body_timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_SECONDS, self._cut_off, "")
+            self._body_timer = asyncio.get_running_loop().call_later(self._body_seconds, self._cut_off, "")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
@@ -258,31 +266,39 @@ class WebhookHttpClient:
         """
         return await self._request("OPTIONS", _target(address), headers, b"")
 
-    async def get(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
+    async def get(self, address: str, headers: Mapping[str, str], *, body_seconds: float) -> EndpointResponse:
         """GET and wait for the response, with the first `KEPT_BODY_BYTES` of its body; the caller limits the total time.
 
-        The URL is not remembered: a verification has another one each time.
+        ``body_seconds`` limits the time of the body alone, which counts here. The URL is not remembered: a verification has
+        another one each time.
 
         Raises:
             As `options`.
         """
-        return await self._request("GET", _parse_target(address), headers, b"")
+        return await self._request("GET", _parse_target(address), headers, b"", body_seconds)
 
     async def _request(
-        self, method: str, target: tuple[_Origin, str], headers: Mapping[str, str], body: bytes
+        self,
+        method: str,
+        target: tuple[_Origin, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        body_seconds: float = BODY_TIMEOUT_SECONDS,
     ) -> EndpointResponse:
         origin, line = target
         head = _head(f"{method} {line}", headers, len(body))
         if (connection := self._take(origin)) is not None:
             try:
-                return await self._ask(origin, connection, head, body)
+                return await self._ask(origin, connection, head, body, body_seconds)
             except _ConnectionLostError:
                 pass  # the endpoint closed it while it was idle
-        return await self._ask(origin, await self._open(origin), head, body)
+        return await self._ask(origin, await self._open(origin), head, body, body_seconds)
 
-    async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> EndpointResponse:
+    async def _ask(
+        self, origin: _Origin, connection: _Connection, head: bytes, body: bytes, body_seconds: float
+    ) -> EndpointResponse:
         try:
-            answer = await connection.ask(head, body)
+            answer = await connection.ask(head, body, body_seconds)
         except BaseException:
             connection.abort()
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,9 @@ TIMEOUT_SECONDS = 30.0
 MAX_FEED_BYTES = 16 * 1024 * 1024
 MAX_PROBLEM_BYTES = 64 * 1024
 MAX_CONNECTIONS = 8
+_DECODED = frozenset(("identity", "gzip", "deflate"))
+"""Content codings of responses that the client decodes."""
+_SELF_LINK = re.compile(r'<([!-;=?-~]+)>\s*;[^<>]*?\brel="?self\b')
 _REFUSALS = frozenset((401, 403, 404, 410, 422))
 """Statuses of a feed that does not exist, or that the public may not read."""
 
@@ -50,7 +54,6 @@ class FeedFetcher:
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            auto_decompress=False,
         )
         return self
 
@@ -75,22 +78,32 @@ class FeedFetcher:
         url = URL(self._base + topic.removeprefix(self._site), encoded=True)
         try:
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-                return await _feed(topic, response)
+                return await _feed(topic, self._site, response)
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise FeedUnavailableError(f"{type(error).__name__}: {error}") from error
 
 
-async def _feed(topic: str, response: aiohttp.ClientResponse) -> Feed | None:
+async def _feed(topic: str, site: str, response: aiohttp.ClientResponse) -> Feed | None:
     if response.status == 304:
         return None
     if response.status == 200:
+        coding = response.headers.get("Content-Encoding", "identity").lower()
+        if coding not in _DECODED:  # a proxy compresses although this client does not accept it
+            raise FeedUnavailableError(f"the response is encoded as {coding[:20]}", 300.0)
         body = await _read(response, MAX_FEED_BYTES)
-        return Feed(topic, response.headers.get("ETag"), response.headers.get("Content-Type", ""), body)
+        address = _self_link(response.headers.getall("Link", []), site) or topic
+        return Feed(address, response.headers.get("ETag"), response.headers.get("Content-Type", ""), body)
     if response.status in _REFUSALS and (detail := _problem(await _read(response, MAX_PROBLEM_BYTES))):
         raise NotAFeedError(detail)
     retry_after = response.headers.get("Retry-After", "")
     seconds = min(float(retry_after[:4]), 300.0) if retry_after.isascii() and retry_after.isdigit() else 2.0
     raise FeedUnavailableError(f"status {response.status}", max(seconds, 1.0))
+
+
+def _self_link(headers: list[str], site: str) -> str | None:
+    """Return the URL on this site that a response names as its own (RFC 8288), or None without one."""
+    found = [each for header in headers for each in _SELF_LINK.findall(header) if each.startswith(f"{site}/")]
+    return found[0] if found else None
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

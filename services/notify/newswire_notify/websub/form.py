@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/x-www-form-urlencoded"
 _PARAMETERS = ("hub.mode", "hub.callback", "hub.topic", "hub.lease_seconds", "hub.secret")
 _FEED_PATH = re.compile(r"/feeds/.+\.(xml|atom|json)")
 _URL = re.compile(r"(?P<origin>https?://[^/?]*)(?P<path>/[^?]*)(?P<query>\?.*)?", re.IGNORECASE)
+_CALLBACK = re.compile(r"[^/?]*//[^/?]*(?P<path>/[^?]*)?(?P<query>\?.*)?")
 _URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})+")
 _DOT_SEGMENT = re.compile(r"(^|/)(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 
@@ -55,7 +56,7 @@ def hub_request(parameters: dict[str, str], site: str, policy: AddressPolicy) ->
     except ProblemError as error:
         errors += error.errors
     try:
-        callback = check_url(_required(parameters, "hub.callback"), policy, field="hub.callback")
+        callback = canonical_callback(_required(parameters, "hub.callback"), policy)
     except EndpointRefusedError as error:
         errors.append(FieldError(error.field, error.problem, error.fix))
     except ProblemError as error:
@@ -74,6 +75,21 @@ def hub_request(parameters: dict[str, str], site: str, policy: AddressPolicy) ->
     if errors:
         raise invalid_fields(errors)
     return HubRequest(Mode(mode), callback, topic, parameters["hub.topic"], granted_lease(lease), secret)
+
+
+def canonical_callback(sent: str, policy: AddressPolicy) -> str:
+    """Return a callback with its origin in normal form; path and query stay as they are (the Recommendation, section 5.1).
+
+    Characters that are invalid in a URL are percent-encoded, as a browser does it.
+
+    Raises:
+        EndpointRefusedError: it is not accepted.
+    """
+    checked = check_url(sent, policy, field="hub.callback")
+    parts = _CALLBACK.fullmatch(sent)
+    if parts is None or not _URL_CHARACTERS.fullmatch(sent):
+        return checked
+    return f"{URL(checked).origin()}{parts['path'] or '/'}{parts['query'] or ''}"
 
 
 def canonical_topic(sent: str, site: str) -> str:

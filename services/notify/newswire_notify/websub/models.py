@@ -48,6 +48,8 @@ class HubSubscription:
     expires_at: float
     """The end of its lease, in seconds since 1970."""
     secret: str | None = None
+    sent_topic: str | None = None
+    """The topic as the subscriber wrote it, if that is another way: a denial repeats it."""
 
     @property
     def host(self) -> str:
@@ -59,7 +61,8 @@ class HubSubscription:
 class Feed:
     """The content of a topic."""
 
-    topic: str
+    address: str
+    """The canonical URL, which the feed names as its own: a topic may be another URL of the same feed."""
     etag: str | None
     content_type: str
     body: bytes

@@ -39,7 +39,7 @@ class Pusher:
         shared = {
             "Content-Type": feed.content_type,
             "User-Agent": USER_AGENT,
-            "Link": f'<{self._hub_url}>; rel="hub", <{feed.topic}>; rel="self"',
+            "Link": f'<{self._hub_url}>; rel="hub", <{feed.address}>; rel="self"',
         }
         secrets = [subscription.secret for subscription in subscriptions]
         if (len(secrets) - secrets.count(None)) * len(feed.body) <= INLINE_BYTES:

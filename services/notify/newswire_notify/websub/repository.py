@@ -32,7 +32,10 @@ class HubSubscriptions:
         what was published in between is pushed.
         """
         topic, callback = subscription.topic, subscription.callback
-        stored = orjson.dumps({"expires_at": subscription.expires_at, "secret": subscription.secret})
+        members = {"expires_at": subscription.expires_at, "secret": subscription.secret}
+        if subscription.sent_topic is not None:
+            members["sent_topic"] = subscription.sent_topic
+        stored = orjson.dumps(members)
         member = subscription_member(topic, callback)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(self._keys.subscriptions(topic), callback, stored)
@@ -98,4 +101,5 @@ class HubSubscriptions:
 
 def _subscription(topic: str, callback: bytes, stored: bytes) -> HubSubscription:
     members = orjson.loads(stored)
-    return HubSubscription(topic, callback.decode(), float(members["expires_at"]), members.get("secret"))
+    expires_at = float(members["expires_at"])
+    return HubSubscription(topic, callback.decode(), expires_at, members.get("secret"), members.get("sent_topic"))

@@ -95,8 +95,8 @@ class Hub:
         """End all subscriptions of a topic, and tell their callbacks."""
         async for page in self._subscriptions.pages(topic):
             # Another process may end the same subscriptions: only the one that removes it denies it.
-            removed = [each.callback for each in page if await self._subscriptions.remove(topic, each.callback)]
-            await asyncio.gather(*(self._deny(callback, topic, reason) for callback in removed))
+            removed = [each for each in page if await self._subscriptions.remove(topic, each.callback)]
+            await asyncio.gather(*(self._deny(each.callback, each.sent_topic or topic, reason) for each in removed))
 
     async def revoke_all(self, reason: str) -> None:
         """End all subscriptions."""
@@ -165,9 +165,9 @@ class Hub:
             await self._subscriptions.remove(request.topic, request.callback)
             return "verified"
         expires_at = self._clock() + request.lease_seconds
-        await self._subscriptions.put(
-            HubSubscription(request.topic, request.callback, expires_at, request.secret), etag
-        )
+        sent_topic = request.sent_topic if request.sent_topic != request.topic else None
+        subscription = HubSubscription(request.topic, request.callback, expires_at, request.secret, sent_topic)
+        await self._subscriptions.put(subscription, etag)
         self._on_subscribed()
         return "verified"
 

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 USER_AGENT = "Newswire-WebSub/1"
 CHALLENGE_BYTES = 32
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
+"""Without ``Accept-Encoding`` a server may choose any coding (RFC 9110, section 12.5.3), and the challenge is compared as sent."""
 SEND_ERRORS = (OSError, TimeoutError, InvalidResponseError, ValueError)
 """What a request to a callback may raise."""
 
@@ -33,7 +35,9 @@ class CallbackVerification:
             parameters["hub.lease_seconds"] = str(request.lease_seconds)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._http_client.get(_with_query(request.callback, parameters), _headers())
+                response = await self._http_client.get(
+                    _with_query(request.callback, parameters), _HEADERS, body_seconds=self._timeout
+                )
         except SEND_ERRORS as error:
             log.info("a callback could not be asked", extra={"host": request.host, "reason": failed_stage(error)})
             return False
@@ -44,13 +48,9 @@ class CallbackVerification:
         parameters = {"hub.mode": "denied", "hub.topic": topic, "hub.reason": reason}
         try:
             async with asyncio.timeout(self._timeout):
-                await self._http_client.get(_with_query(callback, parameters), _headers())
+                await self._http_client.get(_with_query(callback, parameters), _HEADERS, body_seconds=self._timeout)
         except SEND_ERRORS as error:
             log.info("a callback could not be told of its denial", extra={"reason": failed_stage(error)})
-
-
-def _headers() -> dict[str, str]:
-    return {"User-Agent": USER_AGENT, "Accept": "*/*"}
 
 
 def _with_query(callback: str, parameters: dict[str, str]) -> str:
