@@ -98,6 +98,18 @@ async def test_what_was_published_during_the_verification_is_pushed(hub: Running
     await until(lambda: hub.subscribers.bodies("/a") == [b"<feed>meanwhile</feed>"])
 
 
+async def test_an_update_during_the_end_of_a_push_is_not_pushed_twice(hub: RunningHub) -> None:
+    await hub.subscribe("/a")
+    for number in range(40):
+        body = f"<feed>{number}</feed>"
+        hub.feeds.put("/feeds/latest.atom", body)
+        await hub.indexed()
+        await until(lambda body=body: body.encode() in hub.subscribers.bodies("/a"))  # type: ignore[misc]
+        await hub.indexed()  # nothing has changed
+    await hub.quiet()
+    assert hub.subscribers.bodies("/a") == [f"<feed>{number}</feed>".encode() for number in range(40)]
+
+
 async def test_a_burst_of_articles_makes_few_fetches_and_the_last_state_is_pushed(
     redis: Redis, namespace: str, feeds: FeedServer, subscribers: Subscribers
 ) -> None:

@@ -20,9 +20,17 @@ CLAIM_MS = 30_000
 class ClaimedTopic(NamedTuple):
     """A topic at the moment when it was claimed."""
 
+    topic: str
     has_subscriptions: bool
     etag: str | None
     """Of the content that all its subscribers were sent, if it is known."""
+
+
+class Claims(NamedTuple):
+    """The topics that were claimed, and those that were skipped although they are due."""
+
+    claimed: list[ClaimedTopic]
+    skipped: list[str]
 
 
 class ChangedTopics:
@@ -34,61 +42,50 @@ class ChangedTopics:
         self._clock = clock
         self._functions = HubFunctions(redis, keys)
 
-    async def mark_all(self) -> int:
-        """Queue all topics that have subscriptions, to be fetched now; return how many there are."""
-        return int(await self._functions.call("mark_all_topics", due=self._now_ms))
-
     async def mark(self, topics: Collection[str], *, delay: float = 0) -> None:
         """Queue topics, to be fetched after a delay in seconds; an earlier time that is set already stays."""
         if topics:
             due = int((self._clock() + delay) * 1000)
             await self._redis.zadd(self._keys.changed, dict.fromkeys(topics, due), lt=True)
 
-    async def due(self, own: Collection[str]) -> list[str]:
-        """Return the topics that are due, the longest waiting first, and those of other processes whose claims have ended."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zrangebyscore(self._keys.changed, "-inf", self._now_ms)
-            pipe.zrangebyscore(self._keys.claimed, "-inf", self._now_ms)
-            queued, ended = ([topic.decode() for topic in found] for found in await pipe.execute())
-        abandoned = [topic for topic in ended if topic not in own]
-        for topic in abandoned:
-            await self.give_back(topic)
-        return list(dict.fromkeys([*queued, *abandoned]))
+    async def claim(
+        self, limit: int, *, mark_all: bool = False, own: Collection[str] = (), skip: Collection[str] = ()
+    ) -> Claims:
+        """Claim topics that are due, the longest waiting first, and those of other processes whose claims have ended.
 
-    async def claim(self, topic: str, *, own: bool) -> ClaimedTopic | None:
-        """Claim a topic that is due, or return None. ``own``: this process has claimed it before."""
+        ``mark_all``: first queue all topics that have subscriptions. ``own``: topics that this process has claimed and may claim
+        again; ``skip``: those that it does not claim now.
+        """
         now = self._now_ms
-        found = await self._functions.call("claim_topic", topic=topic, own=own, now=now, ends=now + CLAIM_MS)
-        if found is None:
-            return None
-        has_subscriptions, etag = found
-        return ClaimedTopic(bool(has_subscriptions), etag.decode() or None)
+        claimed, skipped = await self._functions.call(
+            "claim_topics",
+            mark_all=mark_all,
+            own=[*own],
+            skip=[*skip],
+            limit=limit,
+            now=now,
+            ends=now + CLAIM_MS,
+        )
+        topics = [ClaimedTopic(topic.decode(), bool(known), etag.decode() or None) for topic, known, etag in claimed]
+        return Claims(topics, [topic.decode() for topic in skipped])
 
     async def renew(self, topics: Collection[str]) -> None:
-        """Renew the claims of this process; call it well within `CLAIM_MS`."""
+        """Renew the claims of this process that have not been released; call it well within `CLAIM_MS`."""
         if topics:
-            await self._redis.zadd(self._keys.claimed, dict.fromkeys(topics, self._now_ms + CLAIM_MS))
+            await self._redis.zadd(self._keys.claimed, dict.fromkeys(topics, self._now_ms + CLAIM_MS), xx=True)
 
     async def release(self, topic: str, *, etag: str | None = None) -> None:
         """End a claim. ``etag``: of the content that all subscribers were sent, if there was new content."""
-        if etag is not None and not await self._redis.sismember(self._keys.topics, topic):
-            etag = None  # its last subscription has ended
+        await self._functions.call("release_topic", topic=topic, etag=etag if etag is not None else False)
+
+    async def give_back(self, topic: str, *, forget_etag: bool) -> None:
+        """End a claim, and queue the topic again. ``forget_etag``: other content was pushed to some, so push to all."""
         async with self._redis.pipeline(transaction=True) as pipe:
-            if etag is not None:
-                pipe.hset(self._keys.etags, topic, etag)
+            if forget_etag:
+                pipe.hdel(self._keys.etags, topic)
+            pipe.zadd(self._keys.changed, {topic: self._now_ms}, lt=True)
             pipe.zrem(self._keys.claimed, topic)
             await pipe.execute()
-
-    async def give_back(self, topic: str, *, delay: float = 0) -> None:
-        """End a claim, and queue the topic again."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(self._keys.changed, {topic: int((self._clock() + delay) * 1000)}, lt=True)
-            pipe.zrem(self._keys.claimed, topic)
-            await pipe.execute()
-
-    async def forget_etag(self, topic: str) -> None:
-        """Forget it before the first push of other content: a process that ends while pushing pushes to all again."""
-        await self._redis.hdel(self._keys.etags, topic)
 
     @property
     def _now_ms(self) -> int:

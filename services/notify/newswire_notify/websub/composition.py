@@ -82,7 +82,7 @@ async def hub_parts(
             min_interval=min_interval,
             retry_delays=retry_delays,
         )
-        subscribe(broker, changed, distribution.wake, block_ms=block_ms)
+        subscribe(broker, distribution.index_changed, block_ms=block_ms)
 
         async def close_hub(stopping: asyncio.Event) -> None:
             await hub.revoke_all(CLOSED_REASON if settings.hub else OFF_REASON)

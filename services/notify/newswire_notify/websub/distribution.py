@@ -55,13 +55,21 @@ class Distribution:
         """The topics that this process has claimed."""
         self._fetched_at: dict[str, float] = {}
         self._running = 0
-        self._stopping = False
+        self._open = False
+        """Whether topics may be claimed."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._releases: set[asyncio.Task[None]] = set()
+        self._claiming = asyncio.Lock()
         self._work = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """Look for changed topics now."""
         self._work.set()
+
+    async def index_changed(self) -> None:
+        """Queue all topics, and start on as many as there is room for; what is queued survives the end of this process."""
+        await self._start_rounds(mark_all=True)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Distribute until stopping is set. What is unfinished then is done by the next process, from the beginning."""
@@ -69,6 +77,7 @@ class Distribution:
         renewed = asyncio.get_running_loop().time()
         waiting_for_stop = asyncio.create_task(stopping.wait())
         waiting_for_stop.add_done_callback(lambda _: self._work.set())
+        self._open = True
         try:
             while not stopping.is_set():
                 self._work.clear()
@@ -76,41 +85,68 @@ class Distribution:
                     if asyncio.get_running_loop().time() - renewed > CLAIM_MS / 1000 / 3:
                         await self._changed.renew(self._current)
                         renewed = asyncio.get_running_loop().time()
-                    wait = await self._start_rounds()
+                    if self._running < MAX_CONCURRENT_ROUNDS:  # the end of a round wakes
+                        await self._start_rounds()
                     failures = 0
                 except (RedisError, OSError) as error:
                     log.warning("the hub cannot look for changed feeds", extra={"reason": str(error)})
                     await pause(stopping, delay_after(failures))
                     failures += 1
                     continue
-                await pause(self._work, wait)
+                await pause(self._work, POLL_SECONDS)
         finally:
             waiting_for_stop.cancel()
             await self._stop()
 
-    async def _start_rounds(self) -> float:
-        """Claim and start as many topics as there is room for; return the seconds until to look again."""
-        now = asyncio.get_running_loop().time()
-        wait = POLL_SECONDS
-        self._fetched_at = {topic: at for topic, at in self._fetched_at.items() if now - at < self._min_interval}
-        for topic in await self._changed.due(self._current):
-            if self._running >= MAX_CONCURRENT_ROUNDS:
-                return POLL_SECONDS  # the end of a round wakes
-            current = self._current.get(topic)
-            if current is not None and current.running:
-                continue
-            if topic in self._fetched_at:
-                wait = min(wait, max(self._fetched_at[topic] + self._min_interval - now, 0.01))
-                continue
-            claimed = await self._changed.claim(topic, own=current is not None)
-            if claimed is None:
-                continue
-            current = self._current.setdefault(topic, TopicRound(topic))
-            current.running = True
-            self._running += 1
-            self._fetched_at[topic] = now
-            self._spawn(self._round(current, claimed))
-        return wait
+    async def _start_rounds(self, *, mark_all: bool = False) -> None:
+        """Claim and start as many topics as there is room for. ``mark_all``: first queue all."""
+        async with self._claiming:
+            now = asyncio.get_running_loop().time()
+            self._fetched_at = {topic: at for topic, at in self._fetched_at.items() if now - at < self._min_interval}
+            idle = [each for each in self._current.values() if not (each.running or each.releasing)]
+            busy = [topic for topic, each in self._current.items() if each.running or each.releasing]
+            for each in idle:
+                each.running = True  # it must not end while it is being claimed again
+            try:
+                claims = await self._changed.claim(
+                    MAX_CONCURRENT_ROUNDS - self._running if self._open else 0,
+                    mark_all=mark_all,
+                    own=[each.topic for each in idle],
+                    skip={*busy, *self._fetched_at},
+                )
+            finally:
+                for each in idle:
+                    each.running = False
+            for claimed in claims.claimed:
+                await self._start(claimed, now)
+            for each in idle:
+                if each.ended:
+                    self._round_ended(each)
+            for topic in claims.skipped:
+                if topic in self._fetched_at:  # the end of a round wakes
+                    self._look_again(self._fetched_at[topic] + self._min_interval)
+
+    async def _start(self, claimed: ClaimedTopic, now: float) -> None:
+        if not self._open:  # it was closed meanwhile
+            await self._changed.give_back(claimed.topic, forget_etag=False)
+            return
+        current = self._current.setdefault(claimed.topic, TopicRound(claimed.topic))
+        current.running = True
+        self._running += 1
+        self._fetched_at[claimed.topic] = now
+        self._spawn(self._round(current, claimed), self._tasks)
+
+    def _look_again(self, at: float) -> None:
+        """Wake at a time of the event loop's clock, unless an earlier one is set."""
+        if self._timer is not None and self._timer.when() <= at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._time_has_come)
+
+    def _time_has_come(self) -> None:
+        self._timer = None
+        self._work.set()
 
     async def _round(self, current: TopicRound, claimed: ClaimedTopic) -> None:
         topic = current.topic
@@ -122,8 +158,9 @@ class Distribution:
             log.warning("a feed is not pushed now", extra={"topic": topic, "reason": str(error)})
         finally:
             current.running = False
+            if self._running == MAX_CONCURRENT_ROUNDS:
+                self._work.set()
             self._running -= 1
-            self._work.set()
             if current.ended or current.unfinished:
                 self._round_ended(current)
 
@@ -136,10 +173,7 @@ class Distribution:
             feed = await self._fetcher.fetch(topic, known)
             if feed is not None:
                 self._drop_excess(current, len(feed.body))
-                pages = self._subscriptions.pages(topic)
-                # The ETag is forgotten before the first push, and meanwhile the first page is read.
-                first, _ = await asyncio.gather(anext(pages), self._changed.forget_etag(topic))
-                await self._rounds.push_all(current, feed, first, pages)
+                await self._rounds.push_all(current, feed, self._subscriptions.pages(topic))
         except NotAFeedError as error:
             log.warning("a topic of the hub is no public feed", extra={"topic": topic, "reason": str(error)})
             await self._revoke(topic, str(error))
@@ -149,13 +183,14 @@ class Distribution:
             await self._changed.mark([topic], delay=error.retry_after)
 
     def _round_ended(self, current: TopicRound) -> None:
-        if self._stopping or self._current.get(current.topic) is not current:
+        if not self._open or self._current.get(current.topic) is not current or current.releasing:
             return
-        del self._current[current.topic]
         if current.unfinished:  # its claim ends by itself: then the topic is queued again, and pushed to all
+            del self._current[current.topic]
             current.waiting.clear()
         else:
-            self._spawn(self._release(current))
+            current.releasing = True
+            self._spawn(self._release(current), self._releases)
 
     async def _release(self, current: TopicRound) -> None:
         etag = current.feed.etag if current.feed is not None else None
@@ -163,6 +198,9 @@ class Distribution:
             await self._changed.release(current.topic, etag=etag)
         except (RedisError, OSError) as error:  # the claim ends by itself, and the topic is pushed once more
             log.warning("the end of a round was not stored", extra={"topic": current.topic, "reason": str(error)})
+        finally:
+            del self._current[current.topic]
+            self._work.set()  # it may have been queued meanwhile
 
     def _drop_excess(self, current: TopicRound, size: int) -> None:
         held = sum(each.held_bytes for each in self._current.values()) + size
@@ -173,20 +211,23 @@ class Distribution:
                 held -= each.held_bytes
                 each.drop_waiting()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: "set[asyncio.Task[None]]") -> None:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _stop(self) -> None:
-        self._stopping = True
+        self._open = False
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._rounds.close()
-        for topic in list(self._current):
+        await asyncio.gather(*self._releases)
+        for topic, current in self._current.items():
             try:
-                await self._changed.give_back(topic)
+                await self._changed.give_back(topic, forget_etag=current.feed is not None)
             except (RedisError, OSError) as error:  # its claim ends by itself
                 log.warning("a topic was not given back", extra={"topic": topic, "reason": str(error)})
         self._current.clear()

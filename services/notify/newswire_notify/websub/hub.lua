@@ -1,23 +1,57 @@
 -- Atomic steps of the WebSub hub. `p` is the prefix of all keys; times are ms since the epoch.
 -- Arguments are named: each comment lists their names.
 
--- Queues every topic that has subscriptions; an earlier time that is set already stays. Arguments: {due}. Returns how many there are.
-register('mark_all_topics', function(_, a)
-  local p = a.prefix
-  local due, topics = string.format('%.0f', a.due), redis.call('SMEMBERS', p .. 'hub:topics')
-  for _, topic in ipairs(topics) do redis.call('ZADD', p .. 'hub:changed', 'LT', due, topic) end
-  return #topics
+local function set_of(list)
+  local set = {}
+  for _, each in ipairs(list) do set[each] = true end
+  return set
+end
+
+-- Queues again the topics whose claims have ended. Their process may have pushed to some, so the ETag of what all have is unknown.
+local function queue_abandoned(p, now, own, skip)
+  for _, topic in ipairs(redis.call('ZRANGEBYSCORE', p .. 'hub:claimed', '-inf', now)) do
+    if not own[topic] and not skip[topic] then
+      redis.call('ZREM', p .. 'hub:claimed', topic)
+      redis.call('HDEL', p .. 'hub:etags', topic)
+      redis.call('ZADD', p .. 'hub:changed', 'LT', now, topic)
+    end
+  end
+end
+
+-- Claims topics that are due, the longest waiting first, and none that another process has claimed. Arguments: {mark_all, own, skip,
+-- limit, now, ends}. `mark_all`: first queue every topic that has subscriptions. `own`: topics that this process has claimed and may
+-- claim again; `skip`: those that it does not claim now. Returns the claimed topics, each with whether it has subscriptions and the
+-- ETag of the content that all of them were sent ('' if unknown); and those skipped that are due.
+register('claim_topics', function(_, a)
+  local p, now, ends = a.prefix, string.format('%.0f', a.now), string.format('%.0f', a.ends)
+  local own, skip = set_of(a.own), set_of(a.skip)
+  if a.mark_all then
+    for _, topic in ipairs(redis.call('SMEMBERS', p .. 'hub:topics')) do
+      redis.call('ZADD', p .. 'hub:changed', 'LT', now, topic)
+    end
+  end
+  queue_abandoned(p, now, own, skip)
+  local claimed, skipped = {}, {}
+  for _, topic in ipairs(redis.call('ZRANGEBYSCORE', p .. 'hub:changed', '-inf', now)) do
+    if skip[topic] then
+      table.insert(skipped, topic)
+    elseif #claimed < a.limit and (own[topic] or not redis.call('ZSCORE', p .. 'hub:claimed', topic)) then
+      redis.call('ZREM', p .. 'hub:changed', topic)
+      redis.call('ZADD', p .. 'hub:claimed', ends, topic)
+      local etag = redis.call('HGET', p .. 'hub:etags', topic) or ''
+      table.insert(claimed, {topic, redis.call('SISMEMBER', p .. 'hub:topics', topic), etag})
+    end
+  end
+  return {claimed, skipped}
 end)
 
--- Claims a queued topic, unless another process has claimed it; `own`: this process has claimed it before. Arguments: {topic, own,
--- now, ends}. Returns false, or whether it has subscriptions, and the ETag of the content that all of them were sent ('' if unknown).
-register('claim_topic', function(_, a)
+-- Ends a claim. Arguments: {topic, etag}. `etag`: of the content that all subscriptions were sent, or false to keep what is stored.
+register('release_topic', function(_, a)
   local p = a.prefix
-  local claimed = redis.call('ZSCORE', p .. 'hub:claimed', a.topic)
-  if claimed and not a.own and tonumber(claimed) > a.now then return false end
-  if redis.call('ZREM', p .. 'hub:changed', a.topic) == 0 then return false end
-  redis.call('ZADD', p .. 'hub:claimed', string.format('%.0f', a.ends), a.topic)
-  return {redis.call('SISMEMBER', p .. 'hub:topics', a.topic), redis.call('HGET', p .. 'hub:etags', a.topic) or ''}
+  if a.etag and redis.call('SISMEMBER', p .. 'hub:topics', a.topic) == 1 then
+    redis.call('HSET', p .. 'hub:etags', a.topic, a.etag)
+  end
+  redis.call('ZREM', p .. 'hub:claimed', a.topic)
 end)
 
 -- Removes a subscription, and what is kept of its topic if it was the last one. Arguments: {topic, callback, digest, host, lapsed_by}.

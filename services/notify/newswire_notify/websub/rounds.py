@@ -44,7 +44,7 @@ class TopicRound:
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.running = False
-        """Whether it is being fetched, or pushed for the first time."""
+        """Whether it is being claimed or fetched, or pushed for the first time."""
         self.feed: Feed | None = None
         """The latest content."""
         self.in_flight: set[str] = set()
@@ -53,6 +53,8 @@ class TopicRound:
         self.retrying = False
         self.unfinished = False
         """Whether the first pass did not reach all subscribers."""
+        self.releasing = False
+        """Whether its end is being stored."""
 
     @property
     def ended(self) -> bool:
@@ -91,19 +93,13 @@ class RoundPusher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def push_all(
-        self,
-        current: TopicRound,
-        feed: Feed,
-        first: list[HubSubscription],
-        others: AsyncIterator[list[HubSubscription]],
-    ) -> None:
+    async def push_all(self, current: TopicRound, feed: Feed, pages: AsyncIterator[list[HubSubscription]]) -> None:
         """Push to every subscriber once, except slow ones, which follow on their own; return once all are on their way.
 
-        ``first``, ``others``: the pages of the subscriptions.
+        ``pages``: all subscriptions.
         """
         current.feed = feed
-        async for batch in self._batches(current, first, others):
+        async for batch in self._batches(current, pages):
             headers = await self._pusher.headers(batch, feed)
             for subscription, each in zip(batch, headers, strict=True):
                 await self._slots.acquire(current.topic)
@@ -112,14 +108,13 @@ class RoundPusher:
         self._retry_waiting(current)
 
     async def _batches(
-        self, current: TopicRound, first: list[HubSubscription], others: AsyncIterator[list[HubSubscription]]
+        self, current: TopicRound, pages: AsyncIterator[list[HubSubscription]]
     ) -> AsyncIterator[list[HubSubscription]]:
         """Yield those that are pushed to now, a few at first: each batch is signed while the one before is pushed."""
         seen: set[str] = set()
         batch: list[HubSubscription] = []
         size = FIRST_BATCH
-        page: list[HubSubscription] | None = first
-        while page is not None:
+        async for page in pages:
             for subscription in page:
                 callback = subscription.callback
                 if callback in seen:
@@ -133,7 +128,6 @@ class RoundPusher:
                 if len(batch) == size:
                     yield batch
                     batch, size = [], BATCH
-            page = await anext(others, None)
         if batch:
             yield batch
         for callback in current.waiting.keys() - seen:  # unsubscribed, or lapsed
