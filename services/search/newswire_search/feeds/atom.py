@@ -1,59 +1,55 @@
 """Formats a feed as Atom (RFC 4287)."""
 
 from datetime import UTC, datetime
-from typing import Any
-
-from lxml import etree
 
 from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
-from newswire_search.feeds.rss import ATOM, DC, image_type
-from newswire_search.feeds.xml_writing import add, clean, to_bytes
+from newswire_search.feeds.rss import ATOM_NAMESPACE, DC_NAMESPACE, image_type
+from newswire_search.feeds.xml_writing import document, element, start_tag
 
-PREFIXES: dict[Any, str] = {None: ATOM[1:-1], "dc": DC[1:-1]}
-LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+NAMESPACES = {"xmlns": ATOM_NAMESPACE, "xmlns:dc": DC_NAMESPACE}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """The ``updated`` time of an empty feed, which Atom requires."""
 
 
 def atom(feed: Feed) -> bytes:
     """Return a feed as Atom."""
-    root = etree.Element(ATOM + "feed", nsmap=PREFIXES)
-    if feed.language:
-        root.set(LANG, feed.language)
-    add(root, ATOM + "id", feed.address)
-    add(root, ATOM + "title", feed.title, type="text")
-    add(root, ATOM + "updated", (feed.updated or EPOCH).isoformat())
-    add(root, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address)
+    parts = [
+        start_tag("feed", NAMESPACES | {"xml:lang": feed.language or None}),
+        element("id", feed.address),
+        element("title", feed.title, type="text"),
+        element("updated", (feed.updated or EPOCH).isoformat()),
+        element("link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address),
+    ]
     if feed.hub:
-        add(root, ATOM + "link", rel="hub", href=feed.hub)
-    add(root, ATOM + "link", rel="alternate", type="text/html", href=feed.home)
+        parts.append(element("link", rel="hub", href=feed.hub))
+    parts.append(element("link", rel="alternate", type="text/html", href=feed.home))
     for entry in feed.entries:
-        _add_entry(root, entry)
-    return to_bytes(root)
+        parts += _entry(entry)
+    return document("".join([*parts, "</feed>"]))
 
 
-def _add_entry(root: etree._Element, entry: FeedEntry) -> None:
-    element = add(root, ATOM + "entry")
-    if entry.language:
-        element.set(LANG, clean(entry.language))
-    add(element, ATOM + "id", entry.id)
-    add(element, ATOM + "title", entry.title, type="text")
-    add(element, ATOM + "published", entry.published.isoformat())
-    add(element, ATOM + "updated", entry.updated.isoformat())
-    add(element, ATOM + "link", rel="alternate", type="text/html", href=entry.url)
+def _entry(entry: FeedEntry) -> list[str]:
+    parts = [
+        start_tag("entry", {"xml:lang": entry.language or None}),
+        element("id", entry.id),
+        element("title", entry.title, type="text"),
+        element("published", entry.published.isoformat()),
+        element("updated", entry.updated.isoformat()),
+        element("link", rel="alternate", type="text/html", href=entry.url),
+    ]
     if entry.canonical:
-        add(element, ATOM + "link", rel="canonical", href=entry.canonical)
+        parts.append(element("link", rel="canonical", href=entry.canonical))
     if entry.image:
         kind, title = image_type(entry.image), entry.image.caption or entry.image.alt
-        add(element, ATOM + "link", rel="enclosure", type=kind, title=title, href=entry.image.url)
+        parts.append(element("link", rel="enclosure", type=kind, title=title, href=entry.image.url))
     for author in entry.credited:
-        person = add(element, ATOM + "author")
-        add(person, ATOM + "name", author.name)
+        parts += ["<author>", element("name", author.name)]
         if author.url:
-            add(person, ATOM + "uri", author.url)
-    add(element, DC + "publisher", entry.publisher)
-    for tag in entry.tags:
-        add(element, ATOM + "category", term=tag)
-    add(element, ATOM + "summary", entry.summary, type="text")
+            parts.append(element("uri", author.url))
+        parts.append("</author>")
+    parts.append(element("dc:publisher", entry.publisher))
+    parts += [element("category", term=tag) for tag in entry.tags]
+    parts.append(element("summary", entry.summary, type="text"))
     if entry.body is not None:
-        add(element, ATOM + "content", entry.body, type="html")
+        parts.append(element("content", entry.body, type="html"))
+    return [*parts, "</entry>"]

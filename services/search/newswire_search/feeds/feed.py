@@ -16,6 +16,7 @@ _INVALID_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 LATEST = "Latest articles"
 SUMMARY_CHARACTERS = 300
 """How many characters of an article's text replace a missing summary."""
+USUAL_SUMMARY_SOURCE_CHARACTERS = SUMMARY_CHARACTERS + 30
 MAX_SUMMARY_SOURCE_CHARACTERS = 4 * SUMMARY_CHARACTERS
 
 
@@ -127,7 +128,9 @@ def feed_entry(article: Mapping[str, Any], *, full: bool) -> FeedEntry:
 
 def _beginning(text: str) -> str:
     """Return the first words of a text, or its first characters if it has no spaces."""
-    line = " ".join(text[:MAX_SUMMARY_SOURCE_CHARACTERS].split())  # cut first: a text may have a million characters
+    line = " ".join(text[:USUAL_SUMMARY_SOURCE_CHARACTERS].split())  # cut first: a text may have a million characters
+    if len(line) <= SUMMARY_CHARACTERS:  # it ends there, or has much space
+        line = " ".join(text[:MAX_SUMMARY_SOURCE_CHARACTERS].split())
     if len(line) <= SUMMARY_CHARACTERS:
         return line
     room = SUMMARY_CHARACTERS - len(" …")

@@ -8,74 +8,76 @@ import mimetypes
 from email.utils import format_datetime
 from html import escape
 
-from lxml import etree
-
 from newswire.article import Image
 from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
-from newswire_search.feeds.xml_writing import add, to_bytes
+from newswire_search.feeds.xml_writing import document, element, start_tag
 
-ATOM = "{http://www.w3.org/2005/Atom}"
-CONTENT = "{http://purl.org/rss/1.0/modules/content/}"
-DC = "{http://purl.org/dc/elements/1.1/}"
-MEDIA = "{http://search.yahoo.com/mrss/}"
+ATOM_NAMESPACE = "http://www.w3.org/2005/Atom"
+DC_NAMESPACE = "http://purl.org/dc/elements/1.1/"
+NAMESPACES = {
+    "xmlns:atom": ATOM_NAMESPACE,
+    "xmlns:content": "http://purl.org/rss/1.0/modules/content/",
+    "xmlns:dc": DC_NAMESPACE,
+    "xmlns:media": "http://search.yahoo.com/mrss/",
+}
 CHANNEL_DESCRIPTION = "The newest articles, published with Newswire"
-PREFIXES = {"atom": ATOM[1:-1], "content": CONTENT[1:-1], "dc": DC[1:-1], "media": MEDIA[1:-1]}
 
 
 def rss(feed: Feed) -> bytes:
     """Return a feed as RSS 2.0."""
-    root = etree.Element("rss", nsmap=PREFIXES)
-    root.set("version", "2.0")
-    channel = add(root, "channel")
-    add(channel, "title", feed.title)
-    add(channel, "link", feed.home)
-    # Readers interpret this element as plain text or as HTML: a constant text is the same in both, unlike the words of a
-    # search.
-    add(channel, "description", CHANNEL_DESCRIPTION)
+    parts = [
+        start_tag("rss", NAMESPACES | {"version": "2.0"}),
+        "<channel>",
+        element("title", feed.title),
+        element("link", feed.home),
+        # Readers interpret this element as plain text or as HTML: a constant text is the same in both, unlike the words of a
+        # search.
+        element("description", CHANNEL_DESCRIPTION),
+    ]
     if feed.language:
-        add(channel, "language", feed.language)
+        parts.append(element("language", feed.language))
     if feed.updated:
-        add(channel, "lastBuildDate", format_datetime(feed.updated, usegmt=True))
-    add(channel, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.RSS], href=feed.address)
+        parts.append(element("lastBuildDate", format_datetime(feed.updated, usegmt=True)))
+    parts.append(element("atom:link", rel="self", type=MEDIA_TYPES[Format.RSS], href=feed.address))
     if feed.hub:
-        add(channel, ATOM + "link", rel="hub", href=feed.hub)
+        parts.append(element("atom:link", rel="hub", href=feed.hub))
     for entry in feed.entries:
-        _add_item(channel, entry)
-    return to_bytes(root)
+        parts += _item(entry)
+    return document("".join([*parts, "</channel></rss>"]))
 
 
-def _add_item(channel: etree._Element, entry: FeedEntry) -> None:
-    item = add(channel, "item")
-    add(item, "title", entry.title)
-    add(item, "link", entry.url)
-    add(item, "guid", entry.id, isPermaLink="false")
-    add(item, "pubDate", format_datetime(entry.published, usegmt=True))
-    add(item, ATOM + "updated", entry.updated.isoformat())
-    for author in entry.credited:
-        add(item, DC + "creator", author.name)
-    add(item, DC + "publisher", entry.publisher)
+def _item(entry: FeedEntry) -> list[str]:
+    parts = [
+        "<item>",
+        element("title", entry.title),
+        element("link", entry.url),
+        element("guid", entry.id, isPermaLink="false"),
+        element("pubDate", format_datetime(entry.published, usegmt=True)),
+        element("atom:updated", entry.updated.isoformat()),
+        *(element("dc:creator", author.name) for author in entry.credited),
+        element("dc:publisher", entry.publisher),
+    ]
     if entry.language:
-        add(item, DC + "language", entry.language)
-    for tag in entry.tags:
-        add(item, "category", tag)
-    add(item, "description", escape(entry.summary, quote=False))
+        parts.append(element("dc:language", entry.language))
+    parts += [element("category", tag) for tag in entry.tags]
+    parts.append(element("description", escape(entry.summary, quote=False)))
     if entry.body is not None:
-        add(item, CONTENT + "encoded", entry.body)
+        parts.append(element("content:encoded", entry.body))
     if entry.image:
-        _add_image(item, entry.image)
+        parts += _image(entry.image)
+    return [*parts, "</item>"]
 
 
-def _add_image(item: etree._Element, image: Image) -> None:
+def _image(image: Image) -> list[str]:
     kind = image_type(image)
-    if kind:
-        # RSS requires length and type; a length of 0 means unknown.
-        add(item, "enclosure", url=image.url, length=0, type=kind)
-    media = add(
-        item, MEDIA + "content", url=image.url, medium="image", type=kind, width=image.width, height=image.height
-    )
+    # RSS requires length and type; a length of 0 means unknown.
+    parts = [element("enclosure", url=image.url, length=0, type=kind)] if kind else []
+    attributes = {"url": image.url, "medium": "image", "type": kind, "width": image.width, "height": image.height}
     # No media:description: some readers display it as the article's text.
-    if image.credit:
-        add(media, MEDIA + "credit", image.credit)
+    if not image.credit:
+        return [*parts, element("media:content", **attributes)]
+    credit = element("media:credit", image.credit)
+    return [*parts, start_tag("media:content", attributes), credit, "</media:content>"]
 
 
 def image_type(image: Image) -> str | None:
