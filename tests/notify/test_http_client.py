@@ -461,8 +461,15 @@ def test_tls_certificates_must_match_the_endpoint(run: Run) -> None:
         "https://example.com/x?y",
     ],
 )
-def test_plain_urls_are_requested_as_all_others_are(address: str) -> None:
+def test_path_and_query_are_requested_as_they_are_written(address: str) -> None:
     url = URL(address)
     origin, line = _parse_target(address)
     assert tuple(origin) == (url.scheme == "https", url.raw_host, url.port)
-    assert line == f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    path = "/" + address.partition("://")[2].partition("/")[2]
+    assert line == f"{path} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+
+
+@pytest.mark.parametrize("address", ["https://example.com/é?q=ü", "https://example.com/a b", "https://example.com/a#b"])
+def test_characters_that_are_invalid_in_a_request_are_percent_encoded(address: str) -> None:
+    _, line = _parse_target(address)
+    assert line.startswith(f"{URL(address).raw_path_qs} HTTP/1.1\r\n")
