@@ -3,6 +3,7 @@
 import asyncio
 import email
 import email.policy
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class ReceivedMail:
     recipient: str
     data: bytes
     peer: Any
+    secure: bool = False
+    """Whether it came over STARTTLS."""
 
     @property
     def message(self) -> EmailMessage:
@@ -50,6 +53,8 @@ class MailServer:
     data_replies: dict[str, list[str]] = field(default_factory=dict)
     """Replies after the final dot by recipient, in turn; `BREAK_OFF` takes the mail and gives no reply."""
     connections: int = 0
+    logins: list[tuple[str, bool]] = field(default_factory=list)
+    """The attempts to log in: the way, and whether the connection was encrypted by STARTTLS."""
 
     def to(self, address: str) -> list[ReceivedMail]:
         return [mail for mail in self.got if mail.recipient == address]
@@ -73,7 +78,11 @@ class MailServer:
         reply = replies.pop(0) if replies else "250 2.0.0 taken"
         if reply == BREAK_OFF or reply.startswith("2"):
             assert isinstance(envelope.content, bytes)
-            self.got.append(ReceivedMail(str(envelope.mail_from), recipient, envelope.content, session.peer))
+            self.got.append(
+                ReceivedMail(
+                    str(envelope.mail_from), recipient, envelope.content, session.peer, session.ssl is not None
+                )
+            )
         if reply == BREAK_OFF:
             assert server.transport is not None
             server.transport.abort()  # type: ignore[attr-defined]
@@ -81,22 +90,33 @@ class MailServer:
 
 
 def _authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object) -> AuthResult:
+    assert isinstance(server.event_handler, MailServer)
+    server.event_handler.logins.append((mechanism, session.ssl is not None))
     return AuthResult(success=data == LoginPassword(b"house", b"p@ss/word"), handled=False)
 
 
 @asynccontextmanager
-async def mail_server(port: int = 0, *, login: bool = False) -> AsyncIterator[MailServer]:
-    """Run a mail server; yield what it receives."""
+async def mail_server(
+    port: int = 0,
+    *,
+    login: bool = False,
+    starttls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None,
+    without: tuple[str, ...] = (),
+) -> AsyncIterator[MailServer]:
+    """Run a mail server; yield what it receives. ``without``: the ways of logging in that it does not offer."""
     taking = MailServer()
-    make = partial(SMTP, taking, hostname="mx.example", enable_SMTPUTF8=False)
+    make = partial(SMTP, taking, hostname="mx.example", enable_SMTPUTF8=False, tls_context=starttls)
     if login:
-        make = partial(make, authenticator=_authenticate, auth_require_tls=False)
+        make = partial(
+            make, authenticator=_authenticate, auth_require_tls=starttls is not None, auth_exclude_mechanism=without
+        )
 
     def connected() -> SMTP:
         taking.connections += 1
         return make(loop=asyncio.get_running_loop())
 
-    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", port, ssl=tls)
     taking.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield taking

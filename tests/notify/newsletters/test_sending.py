@@ -18,7 +18,8 @@ from newswire_notify.newsletters.issues import alert_id
 from newswire_notify.newsletters.keys import FAMILIES
 from newswire_notify.newsletters.mail_composer import OutgoingMail
 from newswire_notify.newsletters.outcome import Outcome, Stage, outcome_of
-from newswire_notify.newsletters.transport import SmtpTransport, SmtpUrlError
+from newswire_notify.newsletters.smtp_server import SmtpUrlError
+from newswire_notify.newsletters.transport import SmtpTransport
 from tests.notify.conftest import Clock, Desk
 from tests.notify.newsletters.conftest import SITE, House, opened_house
 from tests.notify.newsletters.mail_server import BREAK_OFF, MailServer, mail_server

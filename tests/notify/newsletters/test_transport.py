@@ -134,6 +134,20 @@ async def test_the_content_of_the_next_mail_waits_for_the_caller() -> None:
     assert sink.count == 1
 
 
+@PIPELINING
+async def test_a_connection_ends_with_quit_after_its_last_mail(pipelining: bool) -> None:
+    async with served(pipelining=pipelining, messages_per_connection=3) as (sink, transport):
+        assert [reply.code for reply in await send_all(transport, 3)] == [250] * 3
+        async with asyncio.timeout(30):
+            while sink.transports:
+                await asyncio.sleep(0.01)
+        assert sink.commands[-1] == b"QUIT"
+        assert (await transport.send(mail(3), mail(4))).code == 250
+        assert (await transport.send(mail(4))).code == 250
+    assert [taken.recipient[1] for taken in sink.taken] == ["0", "1", "2", "3", "4"]
+    assert sink.connections == 2
+
+
 async def test_another_mail_than_the_announced_one_is_not_sent_in_its_place() -> None:
     async with served() as (sink, transport):
         await transport.send(mail(0), mail(1))

@@ -5,14 +5,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
+from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from newswire.observability import metrics
 from newswire_notify.newsletters.bounces import BOUNCE_DAYS, Bounces
 from newswire_notify.newsletters.issues import ClaimedMail, MailResult, MailState
 from newswire_notify.newsletters.mail_composer import NotSent
-from newswire_notify.newsletters.outcome import Outcome, Reply, is_given_up, outcome_of, retry_delay
+from newswire_notify.newsletters.outcome import Outcome, Reply, Stage, is_given_up, outcome_of, retry_delay
 from newswire_notify.newsletters.receiving_domains import DomainChange, domain_change
 from newswire_notify.newsletters.subscribers import Subscribers
 
@@ -96,18 +98,27 @@ class Attempts:
                 log.warning("mails wait", extra={"reason": reason})
             else:
                 log.info("mails are sent again")
+            metrics.mail_server_up.set(0 if reason else 1)
         self.unavailable = reason
-        metrics.mail_server_up.set(0 if reason else 1)
 
     def _ended(self, mail: ClaimedMail, state: MailState, reason: str) -> MailResult:
-        metrics.mails.labels(str(state)).inc()
+        _counter(state).inc()
         return MailResult(mail, state, None, reason)
 
     def _waiting(self, mail: ClaimedMail, delay: timedelta, state: MailState, reason: str) -> MailResult:
         if state is MailState.DEFERRED:
-            metrics.mails.labels(str(state)).inc()
+            _counter(state).inc()
         return MailResult(mail, state, self.now + delay, reason)
 
 
+@cache
+def _counter(state: MailState) -> Counter:
+    """Return the counter of mails that came into a state."""
+    return metrics.mails.labels(str(state))
+
+
 def _described(reply: Reply) -> str:
-    return f"{reply.code or 'no reply'} {' '.join(reply.text.split())[:300]}"
+    text = " ".join(reply.text.split())[:300]
+    if reply.code == 0 and reply.stage in (Stage.CONNECT, Stage.LOGIN):
+        return text
+    return f"{reply.code or 'no reply'} {text}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 MAX_REPLY_BYTES = 64 * 1024
 """Of one reply with all its lines."""
 MAX_UNREAD_REPLIES = 64
+FINISH_SECONDS = 1.0
+"""How long a connection waits for the reply to QUIT."""
 
 ServerReply = tuple[int, str]
 """Code and text of a reply."""
@@ -17,12 +19,13 @@ class SmtpSession(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._received = bytearray()
+        self._received = b""
         self._lines: list[str] = []
         self._reply_bytes = 0
         self._replies: deque[ServerReply] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._lost: Exception | None = None
+        self._finishing = False
         self._can_write = asyncio.Event()
         self._can_write.set()
 
@@ -74,13 +77,20 @@ class SmtpSession(asyncio.Protocol):
         """
         return [await self.reply() for _ in range(count)]
 
+    def finish(self) -> None:
+        """End the connection once QUIT, which was sent, has its reply, and after `FINISH_SECONDS` at the latest."""
+        if self._transport is None:
+            return
+        if self._replies:
+            self._transport.close()
+        self._finishing = True
+        asyncio.get_running_loop().call_later(FINISH_SECONDS, self._transport.abort)
+
     def data_received(self, data: bytes) -> None:
         """Read lines, and replies of one or several lines (RFC 5321, section 4.2.1)."""
-        self._received += data
-        while (end := self._received.find(b"\n")) >= 0:
-            line = bytes(self._received[:end]).rstrip(b"\r")
-            del self._received[: end + 1]
-            self._take(line)
+        *lines, self._received = (self._received + data).split(b"\n") if self._received else data.split(b"\n")
+        for line in lines:
+            self._take(line.rstrip(b"\r"))
         if len(self._received) + self._reply_bytes > MAX_REPLY_BYTES or len(self._replies) > MAX_UNREAD_REPLIES:
             self._fail(ConnectionAbortedError("the mail server sends too much"))
 
@@ -95,6 +105,8 @@ class SmtpSession(asyncio.Protocol):
             return
         self._replies.append((int(code), "\n".join(self._lines)))
         self._lines, self._reply_bytes = [], 0
+        if self._finishing and self._transport is not None:
+            self._transport.close()
         self._wake()
 
     def connection_lost(self, error: Exception | None) -> None:
