@@ -21,13 +21,13 @@ from newswire_notify.newsletters.issues import ClaimedMail, MailResult, MailStat
 from newswire_notify.newsletters.items import Items
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.mail_composer import MailComposer, NotSent
+from newswire_notify.newsletters.mail_connection import CLAIM_BATCH
 from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.receiving_domains import DomainRate, SendingLimits
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.worker import CLAIM_BATCH
 
 LEASE_SECONDS = 600.0
 HOURS = 25
@@ -46,7 +46,7 @@ class Day:
         signed = SignedTokens(redis, KEYS)
         links = Links("https://news.example", signed, signed)
         items, composer = Items(newsletters, redis, KEYS), MailComposer(links, signer=None)
-        self.maker = MailMaker(newsletters, subscribers, self.queue, items, links, composer)
+        self.maker = MailMaker(newsletters, subscribers, items, links, composer)
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.composed = self.largest = 0
 

@@ -106,10 +106,28 @@ class SignedTokens:
         Raises:
             redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.
         """
+        return (await self.writer(purpose, bound_to=bound_to, lifetime=lifetime))(content)
+
+    async def writer(
+        self, purpose: Purpose, *, bound_to: Any = None, lifetime: float | None = None
+    ) -> Callable[[bytes], str]:
+        """Return the function that writes tokens which differ in their content alone; use it at once.
+
+        Raises:
+            redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.
+        """
         ends = 0 if lifetime is None else max(int((self._clock() + lifetime) * 1000), 1)
-        signed = _binding(bound_to) + ends.to_bytes(_TIME_BYTES, "big") + content
+        beginning = _binding(bound_to) + ends.to_bytes(_TIME_BYTES, "big")
         newest = (await self._known(REFRESH_SECONDS))[0]
-        return _encoded(_mac(newest, purpose, signed) + signed)
+        prepared = hmac.new(_purpose_key(newest, purpose), digestmod=hashlib.sha256)
+
+        def write(content: bytes) -> str:
+            signed = beginning + content
+            mac = prepared.copy()
+            mac.update(signed)
+            return _encoded(mac.digest()[:_MAC_BYTES] + signed)
+
+        return write
 
     async def read(self, purpose: Purpose, token: str, *, bound_to: Any = None) -> bytes:
         """Return the content of a token.
@@ -164,8 +182,11 @@ def _is_signed(known: Sequence[bytes], purpose: Purpose, mac: bytes, signed: byt
 
 
 def _mac(secret: bytes, purpose: Purpose, signed: bytes) -> bytes:
-    key = hmac.digest(secret, b"newswire " + purpose.encode(), hashlib.sha256)
-    return hmac.digest(key, signed, hashlib.sha256)[:_MAC_BYTES]
+    return hmac.digest(_purpose_key(secret, purpose), signed, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _purpose_key(secret: bytes, purpose: Purpose) -> bytes:
+    return hmac.digest(secret, b"newswire " + purpose.encode(), hashlib.sha256)
 
 
 def _binding(bound_to: Any) -> bytes:

@@ -35,6 +35,30 @@ Subject: x
 --b--
 """
 
+NOTIFICATION = """From: MAILER-DAEMON@mx.example
+To: <{path}>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+
+Final-Recipient: rfc822; reader@example.org
+Action: {action}
+Status: {status}
+
+--b
+Content-Type: {kind}
+
+From: news@harbour.example
+Message-ID: {message_id}
+Subject: x
+
+--b--
+"""
+
 
 @pytest.fixture
 async def house(
@@ -116,3 +140,22 @@ async def test_a_complaint_counts_once_for_the_mail_that_it_is_about(
     assert {article: count for article, count in (await counts(house, newsletter)).items() if any(count)} == {
         expected: (0, 1)
     }
+
+
+@pytest.mark.parametrize("kind", ["message/rfc822", "text/rfc822-headers"])
+@pytest.mark.parametrize("status", ["5.1.1", "5.2.2", "4.4.7"], ids=["no mailbox", "full", "given up"])
+@pytest.mark.parametrize(("named", "expected"), [("first", "a1"), ("second", "a2"), ("none", "a2")])
+async def test_a_mail_that_comes_back_later_counts_once_for_its_issue(
+    house: House, tmp_path: Path, kind: str, status: str, named: str, expected: str
+) -> None:
+    newsletter, first, second = await two_alerts(house)
+    identity = {"first": first.message["Message-ID"], "second": second.message["Message-ID"], "none": "<x@y>"}[named]
+    named_fields = {"path": first.sender, "kind": kind, "message_id": identity}
+    for number, action in enumerate(("delayed", "failed", "failed")):
+        report = NOTIFICATION.format(status=status, action=action, **named_fields).replace("\n", "\r\n")
+        (tmp_path / "new" / f"report{number}").write_text(report)
+        assert house.parts.bounce_folder is not None
+        await house.parts.bounce_folder.read_new()
+    answer = await house.http.get(f"/v1/newsletters/{newsletter.id}/issues", headers=house.key)
+    found = {each["article"]: (each["accepted"], each["bounced"]) for each in answer.json()["issues"]}
+    assert found == {"a1": (1, 0), "a2": (1, 0)} | {expected: (1, 1)}

@@ -52,9 +52,10 @@ async def open_issue(store: Newsletters, id_: str = "i1", **changes: Any) -> Any
 async def claim(store: Newsletters, now: int = NOW, **changes: Any) -> Any:
     """Claim mails without any limit of their domains, and return them."""
     rate = {"count": 0, "window": 1000}
-    limits = {"rates": {}, "default_rate": rate, "connections": 9, "day": "", "day_limit": 0, "midnight": 0}
-    named = {"connection": "c1", "now": now, "lease": 60_000, "limit": 10}
-    return (await store.call("claim_mails", **named | limits | changes))[0]
+    limits = {"rates": {}, "default_rate": rate, "per_domain": 9, "day": "", "day_limit": 0, "midnight": 0}
+    named = {"connections": [{"name": "c1", "limit": 10}], "now": now, "lease": 60_000}
+    claimed, _wait, _slowed = await store.call("claim_mails", **named | limits | changes)
+    return claimed[0]
 
 
 async def settle(store: Newsletters, *results: dict[str, Any], now: int = NOW, **changes: Any) -> Any:
@@ -415,11 +416,48 @@ async def test_count_for_issue_counts_nothing_for_an_expired_one(store: Newslett
     assert await fields(store, "newsletter_issue", "expired") == {}
 
 
-async def test_read_recipients_tells_suppressed_addresses(store: Newsletters) -> None:
+async def test_claim_mails_claims_for_several_connections_in_their_order(store: Newsletters) -> None:
+    await open_issue(store, audience="")
+    for number in range(3):
+        await add_subscriber(store, f"s{number}", address=f"s{number}@a{number}.example")
+        await store.call("plan_mail", issue="i1", subscriber=f"s{number}", due=NOW)
+    rate = {"count": 0, "window": 1000}
+    named = {"rates": {}, "default_rate": rate, "per_domain": 9, "day": "", "day_limit": 0, "midnight": 0, "now": NOW}
+    connections = [{"name": name, "limit": 2} for name in ("c1", "c2", "c3", "c4")]
+    claimed, wait, _ = await store.call("claim_mails", connections=connections, lease=60_000, **named)
+    assert [[mail[1] for mail in mails] for mails in claimed] == [[b"s0", b"s1"], [b"s2"], []]
+    assert wait == 60_000
+
+
+async def test_bounce_mail_counts_an_accepted_mail_once(store: Newsletters) -> None:
+    await open_issue(store, audience="")
+    for name in ("s1", "s2"):
+        await add_subscriber(store, name, address=f"{name}@example.org")
+        await store.call("plan_mail", issue="i1", subscriber=name, due=NOW)
+    await claim(store)
+    result = {"issue": "i1", "subscriber": "s1", "attempt": 1, "due": 0, "domain": "example.org", "day": ""}
+    await settle(store, result | {"state": "accepted"})
+    for name in ("s1", "s1", "s2", "s3"):
+        await store.call("bounce_mail", issue="i1", subscriber=name)
+    found = await fields(store, "newsletter_issue", "i1")
+    assert (found["accepted"], found["bounced"]) == ("1", "1")
+    states = await fields(store, "newsletter_issue_mails", "i1")
+    assert [states[name].partition("|")[0] for name in ("s1", "s2")] == ["bounced", "sending"]
+
+
+async def test_read_mail_facts_tells_suppressed_addresses(store: Newsletters) -> None:
+    await create(store)
+    for number in (1, 2):
+        await open_issue(store, f"i{number}")
     for name in ("s1", "s2", "s3"):
         await add_subscriber(store, name, address=f"{name}@example.org", language="de", cadence="daily")
     await store.redis.hset(store.keys.key("newsletter_suppressed", "n1"), "h-s2", "{}")
     await store.redis.hset(store.keys.key("newsletter_suppressed", "all"), "h-s3", "{}")
-    first, second, third, none = await store.call("read_recipients", ids=["s1", "s2", "s3", "s4"], every="all")
+    issues, newsletters, recipients = await store.call(
+        "read_mail_facts", issues=["i1", "expired", "i2"], subscribers=["s1", "s2", "s3", "s4"], every="all"
+    )
+    first, second, third, none = recipients
     assert first == [b"n1", b"s1@example.org", b"active", b"de", b"daily", b"[]", 0]
     assert (second[-1], third[-1], none) == (1, 1, [])
+    assert [dict(zip(each[::2], each[1::2], strict=True)).get(b"id") for each in issues] == [b"i1", None, b"i2"]
+    assert [dict(zip(each[::2], each[1::2], strict=True))[b"slug"] for each in newsletters] == [b"daily"]

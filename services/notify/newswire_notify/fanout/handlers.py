@@ -84,7 +84,7 @@ class FanOut:
         then: Then | None = None,
         chunk: int = CHUNK,
     ) -> None:
-        """``then`` handles the same events afterwards, with the features of long articles by entry id."""
+        """``then`` handles the same events meanwhile, with the features of long articles by entry id."""
         self._then = then
         self._matcher = matcher
         self._queue = queue
@@ -107,9 +107,13 @@ class FanOut:
         for at in range(0, len(items), FAN_OUT_BATCH_SIZE):
             chosen = items[at : at + FAN_OUT_BATCH_SIZE]
             features = await self._analysed(chosen)
-            await self._fan_out(chosen, features)
+            works = [self._fan_out(chosen, features)]
             if self._then is not None:
-                await self._then(chosen, features)
+                works.append(self._then(chosen, features))
+            # Both end before a failure is reported: the batch is handled again then.
+            for result in await asyncio.gather(*works, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
         """Analyse long articles, where a filter searches them, off the event loop; return their features by entry id."""

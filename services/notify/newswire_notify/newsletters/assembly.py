@@ -18,6 +18,7 @@ from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.items import Items
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.mail_composer import MailComposer, host_of
+from newswire_notify.newsletters.mail_connection import CLAIM_BATCH
 from newswire_notify.newsletters.mail_folder import MailFolder
 from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
@@ -31,7 +32,7 @@ from newswire_notify.newsletters.signup import Signup, SignupLimits
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
 from newswire_notify.newsletters.transport import SmtpTransport, Transport
-from newswire_notify.newsletters.worker import CLAIM_BATCH, MailWorkers
+from newswire_notify.newsletters.worker import MailWorkers
 from newswire_notify.settings import NotifySettings
 
 
@@ -79,7 +80,7 @@ def assemble_newsletters(
     """Make the parts of newsletters.
 
     Raises:
-        newswire_notify.newsletters.transport.SmtpUrlError: the address of the mail server cannot be used.
+        newswire_notify.newsletters.smtp_server.SmtpUrlError: the address of the mail server cannot be used.
         newswire_notify.newsletters.dkim.DkimKeyError: the private key cannot be used.
         newswire.site.theme.ThemeError: the theme of the site cannot be used.
     """
@@ -96,7 +97,7 @@ def assemble_newsletters(
     bounces = Bounces(newsletters, subscribers)
     items = Items(newsletters, records, keys)
     return_paths = ReturnPaths(subscribers.hashes, settings.bounce_domain) if settings.bounce_domain else None
-    maker = MailMaker(newsletters, subscribers, queue, items, links, MailComposer(links, signer), return_paths)
+    maker = MailMaker(newsletters, subscribers, items, links, MailComposer(links, signer), return_paths)
     transport = transport_of(settings)
     workers = MailWorkers(
         queue,

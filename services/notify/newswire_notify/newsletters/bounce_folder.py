@@ -63,7 +63,10 @@ class BounceFolder:
             metrics.mail_sender_refused.inc()
             log.error("a receiver refuses the sender", extra={"status": report.reason})
         elif report.outcome in BOUNCE_DAYS:
-            await self._bounces.record(subscriber, BOUNCE_DAYS[report.outcome], report.reason)
+            found = await self._bounces.record(subscriber, BOUNCE_DAYS[report.outcome], report.reason)
+            issue = await self._queue.issue_of_mail(found.newsletter, found.id, report.message_id) if found else None
+            if issue is not None:
+                await self._queue.note_bounce(issue.id, subscriber)
         return True
 
     async def _complain(self, subscriber_id: str, message_id: str) -> None:

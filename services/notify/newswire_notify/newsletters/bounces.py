@@ -18,18 +18,22 @@ class Bounces:
         self._keys = newsletters.keys
         self._subscribers = subscribers
 
-    async def record(self, subscriber_id: str, days: int, reason: str) -> None:
-        """Record that a mail came back; on the given number of days, the reader gets no more mail."""
+    async def record(self, subscriber_id: str, days: int, reason: str) -> Subscriber | None:
+        """Record that a mail came back; on the given number of days, the reader gets no more mail.
+
+        Return the subscriber, or None where it does not exist.
+        """
         subscriber = await self._subscribers.get(subscriber_id)
         if subscriber is None:
-            return
+            return None
         if days > 1 and await self._count_day(subscriber_id) < days:
-            return
+            return subscriber
         before = await self._subscribers.change(
             subscriber, state=SubscriberState.BOUNCED, only_from=(SubscriberState.ACTIVE, SubscriberState.PENDING)
         )
         if before is not None:
             await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, f"bounced: {reason}"[:200])
+        return subscriber
 
     async def complain(self, subscriber_id: str) -> Subscriber | None:
         """Record a complaint (a mail reported as spam). The reader gets no mail until the next opt-in.

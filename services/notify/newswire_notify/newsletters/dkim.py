@@ -9,7 +9,6 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,7 +34,6 @@ SIGNED_HEADERS = (
     "Feedback-ID",
 )
 """The headers that are signed where a mail has them; RFC 8058 requires those of unsubscribing."""
-_SIGNED_NAMES = tuple(name.lower().encode() for name in SIGNED_HEADERS)
 _SPACES = re.compile(rb"[ \t]+")
 _FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
@@ -43,8 +41,8 @@ _FOLDED = re.compile(rb"\r\n(?=[ \t])")
 class Header(NamedTuple):
     """A header of a mail. ``relaxed``: as it is signed, with its CRLF."""
 
-    name: bytes
-    value: bytes
+    line: bytes
+    """As it stands in the mail, with its CRLF."""
     relaxed: bytes
 
     @classmethod
@@ -54,13 +52,9 @@ class Header(NamedTuple):
         Raises:
             UnicodeEncodeError: the value is not ASCII.
         """
-        encoded = value.encode("ascii")
-        return cls(name.encode(), encoded, _relaxed(name.encode(), encoded))
-
-    @property
-    def line(self) -> bytes:
-        """The header as it stands in the mail."""
-        return self.name + b": " + self.value + b"\r\n"
+        encoded, named = value.encode("ascii"), name.encode()
+        relaxed = named.lower() + b":" + relaxed_value(encoded) + b"\r\n"
+        return cls(named + b": " + encoded + b"\r\n", relaxed)
 
 
 class DkimKeyError(ValueError):
@@ -92,26 +86,39 @@ class DkimSigner:
         """Return whether the signature is aligned with mails from a domain (DMARC, relaxed): it is that domain or a parent."""
         return sender_domain == self.domain or sender_domain.endswith(f".{self.domain}")
 
-    def header(self, headers: Sequence[Header], body: bytes, timestamp: int) -> bytes:
-        """Return the DKIM-Signature header line, CRLF included, of a mail with these headers and body."""
-        known = {header.relaxed.partition(b":")[0]: header for header in reversed(headers)}
-        present = [known[name] for name in _SIGNED_NAMES if name in known]
+    def sign(self, headers: bytes, described: "SignatureHeader", body: bytes, timestamp: int) -> bytes:
+        """Return the DKIM-Signature header line, CRLF included. ``headers``: the signed ones in relaxed form, in their order."""
         body_hash = base64.b64encode(hashlib.sha256(_simple_body(body)).digest())
-        signed_names = _folded_names(("From", *[header.name.decode() for header in present]))
-        value = b"".join(
-            (
-                b"v=1; a=rsa-sha256; c=relaxed/simple;\r\n d=" + self.domain.encode(),
-                b";\r\n s=" + self.selector.encode() + b"; t=" + str(timestamp).encode(),
-                b";\r\n h=" + signed_names,
-                b";\r\n bh=" + body_hash + b";\r\n b=",
-            )
-        )
-        # The first From is the one that the mail has; the second, oversigned one is empty and adds nothing.
-        signed = b"".join([header.relaxed for header in present])
-        signed += _relaxed(b"DKIM-Signature", value).removesuffix(b"\r\n")
+        signed = headers + described.relaxed(timestamp, body_hash)
         signature = base64.b64encode(self._key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))
         lines = [signature[at : at + 72] for at in range(0, len(signature), 72)]
-        return b"DKIM-Signature: " + value + b"\r\n ".join(lines) + b"\r\n"
+        return described.line(timestamp, body_hash) + b"\r\n ".join(lines) + b"\r\n"
+
+    def describe(self, names: Sequence[str]) -> "SignatureHeader":
+        """Return the header of signatures over the headers with these names, in their order."""
+        beginning = f"v=1; a=rsa-sha256; c=relaxed/simple;\r\n d={self.domain};\r\n s={self.selector}; t=".encode()
+        # The first From is the one that the mail has; the second, oversigned one is empty and adds nothing.
+        ending = b";\r\n h=" + _folded_names(("From", *names)) + b";\r\n bh="
+        return SignatureHeader(beginning, ending)
+
+
+class SignatureHeader:
+    """A DKIM-Signature header without its time, body hash and signature."""
+
+    def __init__(self, beginning: bytes, ending: bytes) -> None:
+        """``beginning`` ends before the time, and ``ending`` before the body hash."""
+        self._line = (b"DKIM-Signature: " + beginning, ending, b";\r\n b=")
+        self._relaxed = (b"dkim-signature:" + relaxed_value(beginning), relaxed_value(ending), b"; b=")
+
+    def line(self, timestamp: int, body_hash: bytes) -> bytes:
+        """Return the header as it stands in the mail, up to the signature."""
+        beginning, ending, last = self._line
+        return b"%b%d%b%b%b" % (beginning, timestamp, ending, body_hash, last)
+
+    def relaxed(self, timestamp: int, body_hash: bytes) -> bytes:
+        """Return the header as it is signed."""
+        beginning, ending, last = self._relaxed
+        return b"%b%d%b%b%b" % (beginning, timestamp, ending, body_hash, last)
 
 
 def new_key() -> tuple[str, str]:
@@ -124,16 +131,17 @@ def new_key() -> tuple[str, str]:
     return private.decode(), f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
 
 
-@lru_cache
 def _folded_names(names: tuple[str, ...]) -> bytes:
     """Join the names of headers by colons, in lines of at most 78 characters."""
     lines = textwrap.wrap(": ".join(names), 72, break_on_hyphens=False)
     return "\r\n ".join(line.replace(": ", ":") for line in lines).encode()
 
 
-def _relaxed(name: bytes, value: bytes) -> bytes:
-    """Return a header in relaxed form (RFC 6376, section 3.4.2)."""
-    return name.lower() + b":" + _SPACES.sub(b" ", _FOLDED.sub(b"", value)).strip() + b"\r\n"
+def relaxed_value(value: bytes) -> bytes:
+    """Return the value of a header in relaxed form (RFC 6376, section 3.4.2)."""
+    if b" " not in value and b"\t" not in value and b"\r" not in value:
+        return value
+    return _SPACES.sub(b" ", _FOLDED.sub(b"", value)).strip()
 
 
 def _simple_body(body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """The signed links in mails: what each one allows its holder, and for how long."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -36,6 +37,23 @@ class LinkTarget(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class MailLinks:
+    """Makes the links of many mails of a newsletter, which differ in their subscriber and issue alone."""
+
+    page: str
+    write_unsubscribing: Callable[[bytes], str]
+    write_preferences: Callable[[bytes], str]
+
+    def unsubscribing(self, subscriber: str, issue: str = "") -> str:
+        """Return the link that unsubscribes, which does not expire (RFC 8058); ``issue``: of the mail that holds it."""
+        return f"{self.page}/unsubscribe/{self.write_unsubscribing(LinkTarget(subscriber, issue).content)}"
+
+    def preferences(self, subscriber: str, issue: str = "") -> str:
+        """Return the link to a subscriber's preferences; ``issue``: of the mail that holds it."""
+        return f"{self.page}/preferences/{self.write_preferences(LinkTarget(subscriber, issue).content)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
     """Makes and reads the links of one installation. Links of one newsletter do not work for another."""
 
@@ -57,19 +75,19 @@ class Links:
 
     async def preferences(self, slug: str, subscriber: str, issue: str = "") -> str:
         """Return the link to a subscriber's preferences; ``issue``: of the mail that holds it."""
-        token = await self.tokens.write(
-            Purpose.NEWSLETTER_PREFERENCES,
-            LinkTarget(subscriber, issue).content,
-            bound_to=slug,
-            lifetime=PREFERENCES_LIFETIME,
-        )
-        return f"{self.page(slug)}/preferences/{token}"
+        return (await self.of_mails(slug)).preferences(subscriber, issue)
 
     async def unsubscribing(self, slug: str, subscriber: str, issue: str = "") -> str:
         """Return the link that unsubscribes, which does not expire (RFC 8058); ``issue``: of the mail that holds it."""
-        content = LinkTarget(subscriber, issue).content
-        token = await self.lasting.write(Purpose.NEWSLETTER_UNSUBSCRIBING, content, bound_to=slug)
-        return f"{self.page(slug)}/unsubscribe/{token}"
+        return (await self.of_mails(slug)).unsubscribing(subscriber, issue)
+
+    async def of_mails(self, slug: str) -> "MailLinks":
+        """Return what makes the links of a newsletter's mails; use it at once."""
+        unsubscribing = await self.lasting.writer(Purpose.NEWSLETTER_UNSUBSCRIBING, bound_to=slug)
+        preferences = await self.tokens.writer(
+            Purpose.NEWSLETTER_PREFERENCES, bound_to=slug, lifetime=PREFERENCES_LIFETIME
+        )
+        return MailLinks(self.page(slug), unsubscribing, preferences)
 
     async def form(self, slug: str) -> str:
         """Return the token of a sign-up form: it says when the form was made."""

@@ -28,7 +28,7 @@ local function allowance(p, domain, a)
   local holders = p .. 'newsletter_domain_connections:' .. domain
   redis.call('ZREMRANGEBYSCORE', holders, '-inf', now)
   local held = redis.call('ZCARD', holders)
-  local most = level > 0 and 1 or a.connections
+  local most = level > 0 and 1 or a.per_domain
   if held >= most and (level > 0 or not redis.call('ZSCORE', holders, a.connection)) then return 0, now + RECHECK_MS, level end
   local rate = a.rates[domain] or a.default_rate
   local allowed = level > 0 and 1 or a.limit
@@ -92,39 +92,59 @@ local function claim_from(p, priority, domain, a, claimed)
   if first then redis.call('ZADD', due, first, domain) else redis.call('ZREM', due, domain) end
 end
 
--- Claims due mails for a lease, within the limits of their domains. Arguments: {connection, now, lease, limit, rates, default_rate,
--- connections, day, day_limit, midnight}. Returns {mails, ms until more may be due or -1, number of domains that are slowed}. A mail is
--- {issue, subscriber, attempt, time of the first attempt, sequence numbers of its items, whether an earlier attempt is in doubt, domain,
--- how often in a row the domain refused the sender, day}.
-register('claim_mails', function(_, a)
-  local p, claimed, wait = a.prefix, {}, -1
-  a.left = a.limit
+-- Claims mails for one connection, and returns them, and whether any domain was due.
+local function claim_for(p, a)
+  local claimed, any_due = {}, false
   local day = p .. 'newsletter_sent_on:' .. a.day
+  a.left = a.limit
   for _, priority in ipairs(PRIORITIES) do
-    adopt_old_queue(p, priority)
-    local due = p .. 'newsletter_domains_due:' .. priority
-    local room = a.limit
     -- A warm-up holds back alerts and digests: who signs up waits for the confirmation.
     if a.day ~= '' and priority ~= '0' then
-      room = math.max(0, a.day_limit - tonumber(redis.call('GET', day) or 0) - #claimed)
-      a.left = math.min(a.left, room)
+      a.room = math.max(0, a.day_limit - tonumber(redis.call('GET', day) or 0) - #claimed)
+      a.left = math.min(a.left, a.room)
     end
-    for _, domain in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', a.now, 'LIMIT', 0, MAX_DOMAINS)) do
+    local domains = redis.call('ZRANGEBYSCORE', p .. 'newsletter_domains_due:' .. priority, '-inf', a.now, 'LIMIT', 0, MAX_DOMAINS)
+    any_due = any_due or #domains > 0
+    for _, domain in ipairs(domains) do
       if a.left <= 0 then break end
       claim_from(p, priority, domain, a, claimed)
-    end
-    local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-    if first then
-      local left = math.max(0, tonumber(first) - a.now)
-      if room == 0 then left = math.max(left, a.midnight - a.now) end
-      if wait < 0 or left < wait then wait = left end
     end
   end
   if a.day ~= '' and #claimed > 0 then
     redis.call('INCRBY', day, #claimed)
     redis.call('PEXPIRE', day, DAY_KEEP_MS)
   end
-  return {claimed, wait, redis.call('HLEN', p .. 'newsletter_slowed')}
+  return claimed, any_due
+end
+
+-- Returns the ms until more mails may be due, or -1 where none waits.
+local function next_due(p, a)
+  local wait = -1
+  for _, priority in ipairs(PRIORITIES) do
+    local first = redis.call('ZRANGE', p .. 'newsletter_domains_due:' .. priority, 0, 0, 'WITHSCORES')[2]
+    if first then
+      local left = math.max(0, tonumber(first) - a.now)
+      if priority ~= '0' and a.room == 0 then left = math.max(left, a.midnight - a.now) end
+      if wait < 0 or left < wait then wait = left end
+    end
+  end
+  return wait
+end
+
+-- Claims due mails for a lease, within the limits of their domains. Arguments: {connections: {name, limit} of each, now, lease, rates,
+-- default_rate, per_domain: connections for each domain, day, day_limit, midnight}. Returns {the mails of each connection in turn, ms
+-- until more may be due or -1, number of domains that are slowed}. A mail is {issue, subscriber, attempt, time of the first attempt,
+-- sequence numbers of its items, whether an earlier attempt is in doubt, domain, how often in a row the domain refused the sender, day}.
+register('claim_mails', function(_, a)
+  local p, claimed = a.prefix, {}
+  for _, priority in ipairs(PRIORITIES) do adopt_old_queue(p, priority) end
+  for at, connection in ipairs(a.connections) do
+    a.connection, a.limit = connection.name, connection.limit
+    local mails, any_due = claim_for(p, a)
+    claimed[at] = mails
+    if not any_due then break end
+  end
+  return {claimed, next_due(p, a), redis.call('HLEN', p .. 'newsletter_slowed')}
 end)
 
 -- Records the result of an attempt. 'planned' gives a mail back that was not tried. What was not sent does not count for limits.
@@ -181,24 +201,42 @@ register('settle_mails', function(_, a)
   end
 end)
 
--- Reads what mails need of their subscribers. Arguments: {ids, every: the scope of addresses that no
--- newsletter sends to}. Returns for each {newsletter, address, state, language, cadence, topics,
--- 1 where the address is suppressed}, or {} where there is none.
-register('read_recipients', function(_, a)
-  local p, found = a.prefix, {}
-  for at, id in ipairs(a.ids) do
-    local key = p .. 'newsletter_subscriber:' .. id
-    local values = redis.call('HMGET', key, 'newsletter', 'address', 'state', 'language', 'cadence', 'topics', 'address_hash')
-    if values[1] then
-      local suppressed = 0
-      for _, scope in ipairs({values[1], a.every}) do
-        suppressed = suppressed + redis.call('HEXISTS', p .. 'newsletter_suppressed:' .. scope, values[7])
-      end
-      values[7] = suppressed > 0 and 1 or 0
-      found[at] = values
-    else
-      found[at] = {}
+-- Notes that a mail which was accepted came back later. Arguments: {issue, subscriber}. Each mail counts once.
+register('bounce_mail', function(_, a)
+  local p = a.prefix
+  local mails, key = p .. 'newsletter_issue_mails:' .. a.issue, p .. 'newsletter_issue:' .. a.issue
+  local rest = string.match(redis.call('HGET', mails, a.subscriber) or '', '^accepted(|.*)$')
+  if not rest then return end
+  redis.call('HSET', mails, a.subscriber, 'bounced' .. rest)
+  if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'bounced', 1) end
+end)
+
+-- Reads what mails need of a subscriber: {newsletter, address, state, language, cadence, topics, 1 where the address is suppressed}, or
+-- {} where there is none.
+local function recipient(p, id, every)
+  local key = p .. 'newsletter_subscriber:' .. id
+  local values = redis.call('HMGET', key, 'newsletter', 'address', 'state', 'language', 'cadence', 'topics', 'address_hash')
+  if not values[1] then return {} end
+  local suppressed = 0
+  for _, scope in ipairs({values[1], every}) do
+    suppressed = suppressed + redis.call('HEXISTS', p .. 'newsletter_suppressed:' .. scope, values[7])
+  end
+  values[7] = suppressed > 0 and 1 or 0
+  return values
+end
+
+-- Reads what mails need. Arguments: {issues, subscribers, every: the scope of addresses that no newsletter sends to}. Returns {the fields
+-- of each issue, those of each newsletter of the issues, the `recipient` of each subscriber}.
+register('read_mail_facts', function(_, a)
+  local p, issues, newsletters, recipients, known = a.prefix, {}, {}, {}, {}
+  for at, id in ipairs(a.issues) do
+    issues[at] = redis.call('HGETALL', p .. 'newsletter_issue:' .. id)
+    local newsletter = fields_of(issues[at]).newsletter
+    if newsletter and not known[newsletter] then
+      known[newsletter] = true
+      newsletters[#newsletters + 1] = redis.call('HGETALL', p .. 'newsletter:' .. newsletter)
     end
   end
-  return found
+  for at, id in ipairs(a.subscribers) do recipients[at] = recipient(p, id, a.every) end
+  return {issues, newsletters, recipients}
 end, {'no-writes'})

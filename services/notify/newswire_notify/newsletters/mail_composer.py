@@ -1,12 +1,13 @@
 """Composes and signs mails, off the event loop: what the mails of an issue share is rendered and encoded once."""
 
 import asyncio
+import os
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from newswire.validation.email_addresses import domain_of
@@ -20,6 +21,10 @@ from newswire_notify.newsletters.rendering import NewsletterLinks, ReaderLinks, 
 from newswire_notify.newsletters.schedule import Cadence
 
 MAX_CACHED = 256
+THREADS = max(1, min(4, (os.cpu_count() or 1) - 1))
+"""One processor is left to the event loop."""
+MIN_PER_THREAD = 4
+"""Mails for which another thread is worth the switch."""
 HOLD = timedelta(minutes=5)
 """How long a mail of a paused newsletter waits before it is looked at again."""
 UNSUBSCRIBE, PREFERENCES = (f"link{secrets.token_hex(16)}" for _ in range(2))
@@ -63,22 +68,46 @@ class Draft:
     date: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the mails of an issue share. Equal ones have the same template."""
+
+    kind: IssueKind
+    cadence: Cadence
+    newsletter: str
+    revision: str
+    items: tuple[tuple[str, int], ...]
+    sent: Newsletter = field(compare=False)
+    chosen: ChosenItems = field(compare=False)
+
+    @classmethod
+    def of(cls, draft: Draft, chosen: ChosenItems) -> "_Shared":
+        """Return what a mail with articles shares with others."""
+        newsletter = draft.newsletter
+        return cls(draft.kind, draft.cadence, newsletter.id, newsletter.revision, chosen.identity, newsletter, chosen)
+
+
 class MailComposer:
     """Composes the mails of one installation."""
 
-    def __init__(self, links: Links, signer: DkimSigner | None) -> None:
+    def __init__(self, links: Links, signer: DkimSigner | None, *, threads: int = THREADS) -> None:
         self._links = links
         self._signer = signer
-        self._templates: OrderedDict[object, MailTemplate] = OrderedDict()
-        # One thread, which alone uses the templates. Composing and signing keep a processor busy; the event loop serves readers.
-        self._thread = ThreadPoolExecutor(1, "mail-composer")
+        self._article_template = lru_cache(maxsize=MAX_CACHED)(self._render_articles)
+        self._threads = threads
+        # Composing and signing keep a processor busy; the event loop serves readers. Signing does not hold the interpreter's lock.
+        self._executor = ThreadPoolExecutor(threads, "mail-composer")
 
     async def compose_all(self, drafts: Sequence[Draft | NotSent]) -> list[OutgoingMail | NotSent]:
         """Return each mail, or why there is none."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._compose_all, drafts)
+        loop = asyncio.get_running_loop()
+        each = max(MIN_PER_THREAD, -(-len(drafts) // self._threads))
+        parts = [drafts[at : at + each] for at in range(0, len(drafts), each)]
+        made = await asyncio.gather(*(loop.run_in_executor(self._executor, self._compose_part, part) for part in parts))
+        return [mail for part in made for mail in part]
 
-    def _compose_all(self, drafts: Sequence[Draft | NotSent]) -> list[OutgoingMail | NotSent]:
-        """Compose and sign mails, in the thread."""
+    def _compose_part(self, drafts: Sequence[Draft | NotSent]) -> list[OutgoingMail | NotSent]:
+        """Compose and sign mails, in a thread."""
         return [draft if isinstance(draft, NotSent) else self._compose(draft) for draft in drafts]
 
     def _compose(self, draft: Draft) -> OutgoingMail | NotSent:
@@ -91,28 +120,28 @@ class MailComposer:
 
     def _template(self, draft: Draft) -> MailTemplate:
         """Return what the mail shares with those of other readers."""
-        newsletter = draft.newsletter
-        sender = newsletter.draft.sender
-        signer = self._signer if self._signer and self._signer.covers(domain_of(sender.address)) else None
+        if draft.chosen is not None:
+            return self._article_template(_Shared.of(draft, draft.chosen))
+        if draft.content is None:
+            raise ValueError("a mail has neither articles nor a text")
+        sender = draft.newsletter.draft.sender
         named = (sender.name, sender.address)
-        if draft.chosen is None:
-            if draft.content is None:
-                raise ValueError("a mail has neither articles nor a text")
-            return MailTemplate(named, sender.reply_to, draft.content, None, signer)
-        name = (draft.kind, draft.cadence, newsletter.id, newsletter.revision, draft.chosen.identity)
-        found = self._templates.get(name)
-        if found is None:
-            page = self._links.page(newsletter.draft.slug)
-            archive = f"{page}/archive" if newsletter.draft.public_archive else None
-            reader = ReaderLinks(UNSUBSCRIBE, PREFERENCES)
-            single = draft.kind is IssueKind.ALERT
-            content = render_articles(newsletter, draft.chosen, NewsletterLinks(page, archive), reader, single=single)
-            lists = list_headers(newsletter, self._links.site, draft.cadence, page, archive)
-            found = MailTemplate(named, sender.reply_to, content, lists, signer, (UNSUBSCRIBE, PREFERENCES))
-            self._templates[name] = found
-            if len(self._templates) > MAX_CACHED:
-                self._templates.popitem(last=False)
-        return found
+        return MailTemplate(named, sender.reply_to, draft.content, None, self._signer_for(sender.address))
+
+    def _render_articles(self, shared: _Shared) -> MailTemplate:
+        newsletter = shared.sent
+        sender = newsletter.draft.sender
+        page = self._links.page(newsletter.draft.slug)
+        archive = f"{page}/archive" if newsletter.draft.public_archive else None
+        reader = ReaderLinks(UNSUBSCRIBE, PREFERENCES)
+        single = shared.kind is IssueKind.ALERT
+        content = render_articles(newsletter, shared.chosen, NewsletterLinks(page, archive), reader, single=single)
+        lists = list_headers(newsletter, self._links.site, shared.cadence, page, archive)
+        named, signer = (sender.name, sender.address), self._signer_for(sender.address)
+        return MailTemplate(named, sender.reply_to, content, lists, signer, (UNSUBSCRIBE, PREFERENCES))
+
+    def _signer_for(self, address: str) -> DkimSigner | None:
+        return self._signer if self._signer and self._signer.covers(domain_of(address)) else None
 
 
 def list_headers(newsletter: Newsletter, site: str, cadence: Cadence, page: str, archive: str | None) -> ListHeaders:

@@ -1,13 +1,12 @@
 """Makes the mails of claimed entries of the queue: checks once more that they are to be sent, and what they may hold."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from newswire.auth.accounts import Account
 from newswire.validation.email_addresses import domain_of
 from newswire_notify.newsletters.issues import ClaimedMail, Issue, IssueKind, MailState
-from newswire_notify.newsletters.items import BatchItems, ChosenItems, Items
+from newswire_notify.newsletters.items import ChosenItems, Items
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.mail_composer import (
     PREFERENCES,
@@ -17,7 +16,7 @@ from newswire_notify.newsletters.mail_composer import (
     NotSent,
     OutgoingMail,
 )
-from newswire_notify.newsletters.mail_queue import MailQueue
+from newswire_notify.newsletters.mail_facts import MailFacts, read_mail_facts
 from newswire_notify.newsletters.message import MailContent, message_id
 from newswire_notify.newsletters.models import Newsletter, Recipient, SubscriberState
 from newswire_notify.newsletters.rendering import MAX_ITEMS, render_signup
@@ -26,23 +25,9 @@ from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.schedule import Cadence
 from newswire_notify.newsletters.subscribers import Subscribers
 
-MAX_CACHED = 256
 MAX_HOLD = timedelta(hours=72)
 MAX_AGE = timedelta(days=7)
 """Of an issue whose mails are sent still: a restored backup may hold old ones."""
-
-
-class _Facts:
-    """What the mails of one batch have in common, read once for all of them."""
-
-    def __init__(
-        self, newsletters: Mapping[str, Newsletter], recipients: Mapping[str, Recipient], items: BatchItems
-    ) -> None:
-        self.newsletters = newsletters
-        self.recipients = recipients
-        self.items = items
-        self.accounts: dict[str, Account | None] = {}
-        self.chosen: dict[object, ChosenItems] = {}
 
 
 class MailMaker:
@@ -52,7 +37,6 @@ class MailMaker:
         self,
         newsletters: Newsletters,
         subscribers: Subscribers,
-        queue: MailQueue,
         items: Items,
         links: Links,
         composer: MailComposer,
@@ -62,11 +46,9 @@ class MailMaker:
         self._return_paths = return_paths
         self._newsletters = newsletters
         self._subscribers = subscribers
-        self._queue = queue
         self._items = items
         self._links = links
         self._composer = composer
-        self._issues: OrderedDict[str, Issue] = OrderedDict()
 
     async def make_all(self, mails: Sequence[ClaimedMail]) -> list[OutgoingMail | NotSent]:
         """Return each mail, or why there is none: `FAILED` where it breaks a limit of Internet mail.
@@ -74,20 +56,15 @@ class MailMaker:
         Raises:
             redis.exceptions.RedisError: Redis cannot be used.
         """
-        issues = {issue_id: await self._issue(issue_id) for issue_id in {mail.issue for mail in mails}}
-        facts = _Facts(
-            await self._newsletters.find_all({issue.newsletter for issue in issues.values() if issue}),
-            await self._subscribers.recipients({mail.subscriber for mail in mails}),
-            self._items.batch(),
-        )
-        drafts = [await self._draft(mail, issues[mail.issue], facts) for mail in mails]
+        facts = await read_mail_facts(self._newsletters, self._items, mails)
+        drafts = [await self._draft(mail, facts.issues.get(mail.issue), facts) for mail in mails]
         return await self._composer.compose_all(drafts)
 
     async def make(self, mail: ClaimedMail) -> OutgoingMail | NotSent:
         """Return one mail, or why there is none."""
         return (await self.make_all([mail]))[0]
 
-    async def _draft(self, mail: ClaimedMail, issue: Issue | None, facts: _Facts) -> Draft | NotSent:
+    async def _draft(self, mail: ClaimedMail, issue: Issue | None, facts: MailFacts) -> Draft | NotSent:
         if issue is None:
             return NotSent(MailState.CANCELLED, "the issue has expired")
         newsletter = facts.newsletters.get(issue.newsletter)
@@ -101,7 +78,7 @@ class MailMaker:
         return await self._signup(issue, newsletter, recipient)
 
     async def _articles(
-        self, mail: ClaimedMail, issue: Issue, newsletter: Newsletter, recipient: Recipient, facts: _Facts
+        self, mail: ClaimedMail, issue: Issue, newsletter: Newsletter, recipient: Recipient, facts: MailFacts
     ) -> Draft | NotSent:
         if recipient.state is not SubscriberState.ACTIVE:
             return NotSent(MailState.CANCELLED, f"the subscriber is {recipient.state}")
@@ -121,16 +98,18 @@ class MailMaker:
             if issue.kind is IssueKind.ALERT:
                 return NotSent(MailState.CANCELLED, "the article was retracted, or may not be sent any more")
             return NotSent(MailState.EMPTY, "nothing matched")
-        slug = newsletter.draft.slug
+        if newsletter.id not in facts.links:
+            facts.links[newsletter.id] = await self._links.of_mails(newsletter.draft.slug)
+        makes = facts.links[newsletter.id]
         links = {
-            UNSUBSCRIBE: await self._links.unsubscribing(slug, recipient.id, issue.id),
-            PREFERENCES: await self._links.preferences(slug, recipient.id, issue.id),
+            UNSUBSCRIBE: makes.unsubscribing(recipient.id, issue.id),
+            PREFERENCES: makes.preferences(recipient.id, issue.id),
         }
         cadence = Cadence.INSTANT if issue.kind is IssueKind.ALERT else recipient.cadence
         return await self._addressed(issue, newsletter, recipient, cadence, chosen, None, links)
 
     async def _chosen(
-        self, mail: ClaimedMail, issue: Issue, recipient: Recipient, account: Account | None, facts: _Facts
+        self, mail: ClaimedMail, issue: Issue, recipient: Recipient, account: Account | None, facts: MailFacts
     ) -> ChosenItems:
         topics = () if issue.kind is IssueKind.ALERT else recipient.topics
         name = (issue.id, topics, mail.after_seq, mail.last_seq)
@@ -182,17 +161,6 @@ class MailMaker:
             links,
             self._subscribers.now,
         )
-
-    async def _issue(self, issue_id: str) -> Issue | None:
-        """Return an issue; what mails need of it never changes."""
-        if issue_id not in self._issues:
-            found = await self._queue.issue(issue_id)
-            if found is not None:
-                self._issues[issue_id] = found
-                if len(self._issues) > MAX_CACHED:
-                    self._issues.popitem(last=False)
-            return found
-        return self._issues[issue_id]
 
 
 CONFIRMATION = ("mail_confirm_subject", "mail_confirm_text", "mail_confirm_button", "mail_confirm_ignore")

@@ -1,7 +1,7 @@
 """The queue of mails: plans them once (`mail_plans.lua`), and hands each out under a lease (`mail_claims.lua`)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,10 +33,16 @@ MAX_ISSUES_SHOWN = 100
 class ClaimedMails:
     """What a claim returned. ``wait``: seconds until more may be due; None: nothing waits."""
 
-    mails: Sequence[ClaimedMail]
+    by_connection: Mapping[str, Sequence[ClaimedMail]]
+    """The mails of each connection that got some."""
     wait: float | None
     slowed_domains: int
     """How many domains get less mail at the moment, since they refused the sender."""
+
+    @property
+    def mails(self) -> list[ClaimedMail]:
+        """The mails of all connections."""
+        return [mail for mails in self.by_connection.values() for mail in mails]
 
 
 class MailQueue:
@@ -136,16 +142,22 @@ class MailQueue:
 
         ``connection``: a name of the connection over which they are sent.
         """
+        return await self.claim_for({connection: limit}, lease)
+
+    async def claim_for(self, limits: Mapping[str, int], lease: float) -> ClaimedMails:
+        """Claim due mails for several connections in one step; ``limits``: how many each connection takes at most, by its name."""
         now = self._newsletters.clock()
-        mails, wait, slowed = await self._newsletters.call(
+        claimed, wait, slowed = await self._newsletters.call(
             "claim_mails",
-            connection=connection,
+            connections=[{"name": name, "limit": limit} for name, limit in limits.items()],
             now=int(now * 1000),
             lease=int(lease * 1000),
-            limit=limit,
             **self._limits.arguments(datetime.fromtimestamp(now, UTC)),
         )
-        return ClaimedMails([_claimed(each) for each in mails], wait / 1000 if wait >= 0 else None, slowed)
+        by_connection = {
+            name: [_claimed(each) for each in mails] for name, mails in zip(limits, claimed, strict=False) if mails
+        }
+        return ClaimedMails(by_connection, wait / 1000 if wait >= 0 else None, slowed)
 
     async def settle(
         self,
@@ -180,13 +192,17 @@ class MailQueue:
         """Count for an issue what a reader did after its mail; nothing where the issue has expired."""
         await self._newsletters.call("count_for_issue", issue=issue_id, name=str(what))
 
+    async def note_bounce(self, issue_id: str, subscriber: str) -> None:
+        """Note that an accepted mail came back later; noting it again changes nothing."""
+        await self._newsletters.call("bounce_mail", issue=issue_id, subscriber=subscriber)
+
     async def issue_of_mail(self, newsletter: str, subscriber: str, message: str) -> Issue | None:
-        """Return the issue of a mail with a Message-ID, or else the last one whose mail to the subscriber was accepted."""
+        """Return the issue of a mail with a Message-ID, or else the last one whose mail to the subscriber was taken."""
         last = None
         for issue in await self.issues_of(newsletter):
             if message and message_id(issue.id, subscriber, "").rstrip(">") == f"{message.partition('@')[0]}@":
                 return issue
-            if last is None and await self.state_of(issue.id, subscriber) == MailState.ACCEPTED:
+            if last is None and await self.state_of(issue.id, subscriber) in (MailState.ACCEPTED, MailState.BOUNCED):
                 last = issue
         return last
 

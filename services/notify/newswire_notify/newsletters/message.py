@@ -6,14 +6,14 @@ The mails of an issue differ in little: the reader's address, Message-ID, and li
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from urllib.parse import quote
 
-from newswire_notify.newsletters.dkim import DkimSigner, Header
+from newswire_notify.newsletters.dkim import SIGNED_HEADERS, DkimSigner, Header
 from newswire_notify.newsletters.mime import PartTemplate, encoded_words, insertion, phrase
 
 MAX_HTML_BYTES = 60_000
@@ -110,10 +110,17 @@ class MailTemplate:
             "Auto-Submitted": "auto-generated",
             **(_list_headers(lists) if lists else {}),
         }
-        self._headers = {name: Header.of(name, value) for name, value in found.items()}
+        own = {"To", "Date", "Message-ID"}
         self._unsubscribe = lists.unsubscribe_url if lists else ""
-        for header in self._headers.values():
+        if self._unsubscribe in markers:
+            own.add("List-Unsubscribe")
+        headers = {name: Header.of(name, value) for name, value in found.items()}
+        for header in headers.values():
             _check_lines(header)
+        self._lines = _joined([name if name in own else header.line for name, header in headers.items()])
+        signed = [name for name in SIGNED_HEADERS if name in headers]
+        self._signed = _joined([name if name in own else headers[name].relaxed for name in signed])
+        self._signature = signer.describe(signed) if signer else None
 
     def filled(self, to: str, message_id: str, date: datetime, values: Mapping[str, str]) -> bytes:
         """Return the mail of one reader, with CRLF line ends; ``values``: what each marker stands for, in ASCII.
@@ -121,19 +128,25 @@ class MailTemplate:
         Raises:
             UnsendableMailError: the HTML part or a line is too long.
         """
-        own = {"To": to, "Date": _date(date.replace(microsecond=0)), "Message-ID": message_id}
+        own = {
+            "To": Header.of("To", to),
+            "Date": _date(date.replace(microsecond=0)),
+            "Message-ID": Header.of("Message-ID", message_id),
+        }
         if self._unsubscribe in values:
-            own["List-Unsubscribe"] = f"<{values[self._unsubscribe]}>"
-        personal = {name: Header.of(name, value) for name, value in own.items()}
-        for header in personal.values():
+            own["List-Unsubscribe"] = Header.of("List-Unsubscribe", f"<{values[self._unsubscribe]}>")
+        for header in own.values():
             _check_lines(header)
         added = sum(count * (len(values[marker]) - len(marker)) for marker, count in self._marks.items())
         if self._html_bytes + added > MAX_HTML_BYTES:
             raise UnsendableMailError(f"the HTML part has more than {MAX_HTML_BYTES} bytes")
-        headers = list((self._headers | personal).values())
         body = self._body(values)
-        signature = self._signer.header(headers, body, int(date.timestamp())) if self._signer else b""
-        return b"".join([signature, *[header.line for header in headers], b"\r\n", body])
+        signature = b""
+        if self._signer is not None and self._signature is not None:
+            signed = b"".join([own[piece].relaxed if isinstance(piece, str) else piece for piece in self._signed])
+            signature = self._signer.sign(signed, self._signature, body, int(date.timestamp()))
+        lines = [own[piece].line if isinstance(piece, str) else piece for piece in self._lines]
+        return b"".join([signature, *lines, b"\r\n", body])
 
     def _body(self, values: Mapping[str, str]) -> bytes:
         delimiter = b"--" + self._boundary
@@ -168,11 +181,20 @@ def _list_headers(lists: ListHeaders) -> dict[str, str]:
     }
 
 
+def _joined(pieces: Sequence[bytes | str]) -> list[bytes | str]:
+    """Join what is the same for all readers, between the names of the headers that are not."""
+    found: list[bytes | str] = []
+    for piece in pieces:
+        if found and isinstance(piece, bytes) and isinstance(last := found[-1], bytes):
+            found[-1] = last + piece
+        else:
+            found.append(piece)
+    return found
+
+
 def _check_lines(header: Header) -> None:
     """Check the lines of a header; those of the body are encoded, and short."""
-    if len(header.value) + len(header.name) + 2 > MAX_LINE_OCTETS and any(
-        len(line) > MAX_LINE_OCTETS for line in header.line.split(b"\r\n")
-    ):
+    if len(header.line) > MAX_LINE_OCTETS and any(len(line) > MAX_LINE_OCTETS for line in header.line.split(b"\r\n")):
         raise UnsendableMailError(f"a line has more than {MAX_LINE_OCTETS} octets")
 
 
@@ -181,5 +203,5 @@ def _mailbox(name: str, address: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _date(moment: datetime) -> str:
-    return format_datetime(moment)
+def _date(moment: datetime) -> Header:
+    return Header.of("Date", format_datetime(moment))

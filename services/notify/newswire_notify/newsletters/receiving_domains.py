@@ -64,7 +64,7 @@ class SendingLimits:
         return {
             "rates": rates,
             "default_rate": default,
-            "connections": self.connections_per_domain,
+            "per_domain": self.connections_per_domain,
             "day": today.isoformat() if day_limit is not None else "",
             "day_limit": day_limit or 0,
             "midnight": int(midnight.timestamp() * 1000),

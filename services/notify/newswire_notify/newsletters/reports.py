@@ -50,7 +50,7 @@ def read_report(data: bytes) -> Report:
         if part.get_content_type() == "message/feedback-report":
             return replace(_complaint(part, paths), message_id=_reported_message_id(message))
         if part.get_content_type() == "message/delivery-status":
-            return _bounce(part, paths)
+            return replace(_bounce(part, paths), message_id=_reported_message_id(message))
     return Report(ReportKind.OTHER, paths)
 
 

@@ -1,6 +1,6 @@
 """Storage of subscribers: their records, the groups that get mail together, and the addresses that get none."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,12 +14,11 @@ from newswire_notify.newsletters.models import (
     INSTANT_GROUP,
     Choices,
     Newsletter,
-    Recipient,
     Subscriber,
     SubscriberState,
 )
 from newswire_notify.newsletters.repository import Newsletters
-from newswire_notify.newsletters.schedule import Cadence, DigestTime, next_occurrence
+from newswire_notify.newsletters.schedule import DigestTime, next_occurrence
 
 REMINDER_AFTER = timedelta(hours=24)
 UNCONFIRMED_ERASED_AFTER = timedelta(days=30)
@@ -60,16 +59,6 @@ class Subscribers:
         """Return a subscriber, or None where it does not exist any more."""
         fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("newsletter_subscriber", subscriber_id))
         return Subscriber.read(fields) if fields else None
-
-    async def recipients(self, ids: Collection[str]) -> dict[str, Recipient]:
-        """Return what mails need of subscribers, by id; those that do not exist any more are left out."""
-        wanted = list(ids)
-        records = await self._newsletters.call("read_recipients", ids=wanted, every=EVERY_NEWSLETTER)
-        return {
-            subscriber_id: _recipient(subscriber_id, *fields)
-            for subscriber_id, fields in zip(wanted, records, strict=True)
-            if fields
-        }
 
     async def by_address(self, newsletter: Newsletter, address: str) -> Subscriber | None:
         """Return the subscriber with an address, or None."""
@@ -234,28 +223,6 @@ def _added(newsletter: Newsletter, new: NewSubscriber, now: datetime) -> dict[st
         "fields": fields,
         "now": epoch_ms(now),
     }
-
-
-def _recipient(
-    subscriber_id: str,
-    newsletter: bytes,
-    address: bytes,
-    state: bytes,
-    language: bytes | None,
-    cadence: bytes,
-    topics: bytes,
-    suppressed: int,
-) -> Recipient:
-    return Recipient(
-        id=subscriber_id,
-        newsletter=newsletter.decode(),
-        address=address.decode(),
-        state=SubscriberState(state.decode()),
-        language=(language or b"en").decode(),
-        cadence=Cadence(cadence.decode()),
-        topics=tuple(orjson.loads(topics)),
-        suppressed=bool(suppressed),
-    )
 
 
 def _next_digest(choices: Choices, now: datetime) -> dict[str, Any]:
