@@ -77,6 +77,7 @@ _.handle_data
 _.rcode
 _.binary_location
 _.teardown
+_.last_seen_at  # in a template
 _.load_bytecode  # jinja2
 _.dump_bytecode
 _.handle_RCPT  # aiosmtpd

@@ -20,7 +20,9 @@ MAY_IMPORT = {
     "cli": MEMBERS,
 }
 HTTP = re.compile(r"(newswire\.http|fastapi|starlette)(\.|$)")
-HTTP_MODULES = re.compile(r"(.*_?api|app|__main__|problem_handlers|dependencies|parameters|negotiation|batch)\.py")
+HTTP_MODULES = re.compile(
+    r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|batch)\.py"
+)
 """Routes and what only they use, and the lines of a batch, which are read and answered like requests."""
 PAGES_AND_FORMS = {"newsletters", "websub"}
 """Packages whose modules read forms and render pages; they do not keep domain and HTTP apart yet."""

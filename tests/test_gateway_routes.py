@@ -53,6 +53,8 @@ async def test_every_address_has_a_route_to_its_service() -> None:
             assert answering(path, doors) == owner, path
     assert exact() <= set().union(*(await owned()).values())
     assert answering("/hub", doors) == "notify"
+    for path in ("/sign-in", "/sign-in/token", "/sign-out", "/invitation/token", "/account/prove", "/users/usr_1"):
+        assert answering(path, doors) == "ingest", path
     assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
     assert answering("/v1/search", doors) == answering("/", doors) == "search"
 
@@ -72,7 +74,8 @@ async def test_the_public_port_rejects_exactly_the_routes_that_need_an_admin_key
 
 def for_operators(path: str) -> bool:
     return path.startswith("/v1/") and (
-        path.split("/")[2] in {"keys", "accounts", "audit-log", "dead-letters", "admin"} or path == "/v1/topics/merge"
+        path.split("/")[2] in {"keys", "accounts", "users", "audit-log", "dead-letters", "admin"}
+        or path == "/v1/topics/merge"
     )
 
 

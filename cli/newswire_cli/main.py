@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli.commands import accounts, articles, audit, dead_letters, keys, newsletters, subscriptions, topics
+from newswire_cli.commands import (
+    accounts,
+    articles,
+    audit,
+    dead_letters,
+    keys,
+    newsletters,
+    subscriptions,
+    topics,
+    users,
+)
 from newswire_cli.commands.backup import backup
 from newswire_cli.commands.doctor import doctor
 from newswire_cli.commands.export import export
@@ -44,6 +54,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
 """The groups of commands in ``--help``."""
 GROUPS = {
     "accounts": accounts,
+    "users": users,
     "keys": keys,
     "audit": audit,
     "articles": articles,

@@ -21,6 +21,9 @@ from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire.timestamps import utc_now
+from newswire.users.service import UserService
+from newswire.workspace.browser_sessions import BrowserSessions
+from newswire.workspace.frame import Workspace
 from newswire_ingest.accounts import audit_api
 from newswire_ingest.accounts.api import account_routes
 from newswire_ingest.accounts.keys_api import key_routes
@@ -37,6 +40,7 @@ from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
+from newswire_ingest.users import account_pages, sign_in_pages, user_pages, users_api
 
 MAX_MEMORY_SHARE = 0.85
 """The share of Redis' memory that publishing may use; the rest is reserved for deliveries."""
@@ -51,6 +55,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     labels = Labels(redis, keys, store.functions)
     articles = ArticleService(store, labels, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
+    users = UserService(redis, keys)
+    browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
@@ -74,6 +80,10 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             label_routes(labels),
             audit_api.router(redis, keys),
             admin_api.router(OperatorActions(articles, store, redis, keys)),
+            users_api.router(users, settings.site),
+            sign_in_pages.router(users, browsers, workspace),
+            account_pages.router(users, browsers, workspace),
+            user_pages.router(users, browsers, workspace, settings.site),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

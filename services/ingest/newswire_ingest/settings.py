@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from newswire.settings import Settings
+from newswire.site.settings import DEFAULT_NAME
 
 
 class IngestSettings(Settings):
@@ -16,5 +17,7 @@ class IngestSettings(Settings):
     """Reject changes without ``If-Match`` (428)."""
     publish_rate: float = Field(default=0, ge=0, le=1_000_000, allow_inf_nan=False)
     """Publishing requests per second and API key, averaged over ten seconds; 0 for no limit."""
+    site_name: str = DEFAULT_NAME
+    """The name of the installation on the pages behind the sign-in; readers see it too."""
     daily_quota: int = Field(default=0, ge=0)
     """New articles per account and day (UTC); 0 for no limit."""

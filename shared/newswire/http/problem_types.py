@@ -34,6 +34,18 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "No valid key was sent.",
         "Send `Authorization: Bearer nw_…` with a key that is neither revoked nor expired.",
     ),
+    "sign-in-required": ProblemType(
+        401, "The page is for users, and no user is signed in in this browser.", "Sign in at `/sign-in`."
+    ),
+    "foreign-form": ProblemType(
+        403, "Another site sent the form.", "Open the page of the form here, and send it from there."
+    ),
+    "form-expired": ProblemType(
+        403, "The form was made for an earlier session of the browser.", "Load the page again, and send its form."
+    ),
+    "not-permitted": ProblemType(
+        403, "The user has no role in the account that permits this.", "Ask an admin of the account for the role."
+    ),
     "forbidden": ProblemType(403, "The key lacks the required scope.", "Use a key with the scope that `detail` names."),
     "not-found": ProblemType(
         404,
@@ -56,6 +68,15 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         409,
         "An account has this name, or one that differs only in case, accents or width.",
         "Choose another name.",
+    ),
+    "email-taken": ProblemType(
+        409, "Another user has this e-mail address.", "Change that user, or send another address."
+    ),
+    "last-admin": ProblemType(
+        409, "The change would leave an account with users, but without an admin.", "Make another user admin first."
+    ),
+    "user-changed": ProblemType(
+        409, "Another request changed the user at the same time.", "Read the user again, and repeat the change."
     ),
     "ended": ProblemType(
         409,

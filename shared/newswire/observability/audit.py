@@ -31,9 +31,11 @@ _TRIM_RETRY_SECONDS = 60.0
 
 
 class ActorType(StrEnum):
-    """The type of an actor. People with their own login would be a further type."""
+    """The type of an actor."""
 
     KEY = "key"
+    USER = "user"
+    """A person who signed in with a browser."""
     COMMAND_LINE = "command_line"
     SYSTEM = "system"
 
@@ -60,16 +62,29 @@ class Act(StrEnum):
     BACKUP_RESTORED = "backup.restored"
     AUDIT_TRIMMED = "audit.trimmed"
     AUTHENTICATION_SLOWED_DOWN = "authentication.slowed_down"
+    USER_CREATED = "user.created"
+    USER_CHANGED = "user.changed"
+    USER_LINKED = "user.linked"
+    """A one-time link was made for a user."""
+    USER_PASSWORD_SET = "user.password_set"  # noqa: S105 (the name of an act)
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    USER_DELETED = "user.deleted"
+    USER_SIGNED_IN = "user.signed_in"
+    USER_SIGNED_OUT = "user.signed_out"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did something: an API key with its account and the address it came from, the command line, or Newswire itself."""
+    """Who did something: an API key with its account, or a user, and the address it came from; the command line; or Newswire
+    itself.
+    """
 
     type: ActorType
     key_id: str | None = None
     account: str | None = None
     address: str | None = None
+    user_id: str | None = None
 
 
 COMMAND_LINE = Actor(ActorType.COMMAND_LINE)
@@ -107,7 +122,7 @@ async def record(
     """Append an entry. ``details`` must contain neither secrets nor article text; None values are omitted."""
     kept = {name: _bounded(value) for name, value in details.items() if value is not None}
     content = {
-        "actor": {name: getattr(actor, name) for name in ("type", "key_id", "account", "address")},
+        "actor": {name: getattr(actor, name) for name in ("type", "key_id", "account", "address", "user_id")},
         "act": act,
         "target_type": target_type,
         "target": _bounded(target),
@@ -194,7 +209,7 @@ def _read(entry_id: str, stored: bytes) -> AuditEntry:
     actor = content["actor"]
     return AuditEntry(
         entry_id,
-        Actor(ActorType(actor["type"]), actor["key_id"], actor["account"], actor["address"]),
+        Actor(ActorType(actor["type"]), actor["key_id"], actor["account"], actor["address"], actor.get("user_id")),
         content["act"],
         content["target_type"],
         content["target"],

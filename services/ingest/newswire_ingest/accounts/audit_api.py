@@ -29,8 +29,9 @@ class ActorView(BaseModel):
     """Who did something."""
 
     type: str
-    """``key``; ``command_line``; or ``system``: Newswire itself."""
+    """``key``; ``user``; ``command_line``; or ``system``: Newswire itself."""
     key_id: str | None
+    user_id: str | None
     account: str | None
     address: str | None
     """The client's address, as reported by trusted proxies."""
@@ -124,6 +125,7 @@ def _view(entry: AuditEntry) -> dict[str, Any]:
         "actor": {
             "type": actor.type,
             "key_id": actor.key_id,
+            "user_id": actor.user_id,
             "account": actor.account,
             "address": actor.address,
         },

@@ -7,19 +7,14 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newswire.auth.signed_tokens import Purpose
 from newswire.http.client_address import client_address, client_of
+from newswire.http.forms import read_form
 from newswire.http.page_routes import prefers_json
 from newswire.http.pagination import json_answer
 from newswire.http.problems import FieldError, gone, invalid_fields, not_found, problem
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.text.folding import fold
 from newswire.validation.email_addresses import InvalidAddressError, check_address
-from newswire_notify.newsletters.forms import (
-    HONEYPOT,
-    default_choices,
-    discard_body,
-    read_choices,
-    read_form,
-)
+from newswire_notify.newsletters.forms import HONEYPOT, default_choices, discard_body, read_choices
 from newswire_notify.newsletters.links import Links, LinkState, LinkTarget
 from newswire_notify.newsletters.models import Choices, Newsletter, Subscriber, SubscriberState
 from newswire_notify.newsletters.page_rendering import NewsletterFrame

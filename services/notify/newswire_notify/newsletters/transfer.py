@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from newswire.http.forms import FormData
 from newswire.timestamps import rfc3339
 from newswire.validation.email_addresses import InvalidAddressError, check_address
 from newswire.validation.rfc3339 import parse_date_time
-from newswire_notify.newsletters.forms import FormData, default_choices, read_choices
+from newswire_notify.newsletters.forms import default_choices, read_choices
 from newswire_notify.newsletters.models import Newsletter, SubscriberState
 from newswire_notify.newsletters.subscribers import NewSubscriber, Subscribers
 

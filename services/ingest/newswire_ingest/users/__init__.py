@@ -1,0 +1,1 @@
+"""Signing in, and the pages and the API for users."""

@@ -1,0 +1,160 @@
+"""The pages for signing in: by password, or by a one-time link. GET never changes anything, and never uses a link up."""
+
+from math import ceil
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from newswire.concurrency.offload import OffloadError
+from newswire.http.forms import FormData, read_form
+from newswire.users.models import UserChangedError, WeakPasswordError
+from newswire.users.one_time_links import LinkPurpose
+from newswire.users.service import UserService, actor_of
+from newswire.users.sign_in_limits import TooManyFailuresError
+from newswire.workspace.browser_sessions import (
+    SIGN_IN_PATH,
+    BrowserSessions,
+    check_origin,
+    client_of_request,
+    local_path,
+)
+from newswire.workspace.frame import Workspace
+from newswire.workspace.texts import texts
+
+PACKAGE = "newswire_ingest.users"
+HOME = "/account"
+
+
+def router(service: UserService, browsers: BrowserSessions, workspace: Workspace) -> APIRouter:
+    """Return the pages."""
+    routes = workspace.routes()
+
+    def form(request: Request, *, email: str = "", error: str = "", status: int = 200, **headers: str) -> Response:
+        following = local_path(request.query_params.get("next", ""), HOME)
+        return workspace.page(
+            request,
+            "sign_in.html",
+            None,
+            package=PACKAGE,
+            status=status,
+            headers=headers,
+            email=email[:254],
+            error=error,
+            following=following,
+        )
+
+    @routes.get(SIGN_IN_PATH)
+    async def sign_in_page(request: Request) -> Response:
+        if await browsers.find(request):
+            return RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)
+        return form(request)
+
+    @routes.post(SIGN_IN_PATH)
+    async def sign_in(request: Request) -> Response:
+        check_origin(request)
+        sent = await read_form(request)
+        wording, email = texts(workspace.language(request)), sent.one("email")
+        try:
+            started = await service.sign_in(email, sent.one("password"), client_of_request(request))
+        except TooManyFailuresError as error:
+            message = wording["too_many"].format(minutes=ceil(error.seconds / 60))
+            return form(request, email=email, error=message, status=429, **{"Retry-After": str(error.seconds)})
+        except OffloadError:
+            return form(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
+        if started is None:
+            return form(request, email=email, error=wording["wrong_sign_in"], status=403)
+        response = RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)
+        browsers.start(response, started)
+        return response
+
+    @routes.post("/sign-out")
+    async def sign_out(request: Request) -> Response:
+        signed_in = await browsers.find(request)
+        if signed_in is not None:
+            await browsers.read_form(request, signed_in)
+            by = actor_of(signed_in.user, client_of_request(request))
+            await service.sign_out(signed_in.user, signed_in.session.id, by=by)
+        response = RedirectResponse(SIGN_IN_PATH, 303)
+        browsers.clear(response)
+        return response
+
+    @routes.get("/sign-in/{token}")
+    async def sign_in_link_page(request: Request, token: str) -> Response:
+        return await link_page(request, LinkPurpose.SIGN_IN, token)
+
+    @routes.post("/sign-in/{token}")
+    async def sign_in_by_link(request: Request, token: str) -> Response:
+        check_origin(request)
+        user = await service.linked_user(LinkPurpose.SIGN_IN, token, use=True)
+        if user is None:
+            return ended(request)
+        started = await service.start_session(user, client_of_request(request), method="link")
+        response = RedirectResponse(HOME, 303)
+        browsers.start(response, started)
+        return response
+
+    @routes.get("/invitation/{token}")
+    async def invitation_page(request: Request, token: str) -> Response:
+        return await link_page(request, LinkPurpose.INVITATION, token)
+
+    @routes.post("/invitation/{token}")
+    async def accept_invitation(request: Request, token: str) -> Response:
+        return await set_password(request, LinkPurpose.INVITATION, token)
+
+    @routes.get("/reset-password/{token}")
+    async def reset_page(request: Request, token: str) -> Response:
+        return await link_page(request, LinkPurpose.RESET_PASSWORD, token)
+
+    @routes.post("/reset-password/{token}")
+    async def reset_password(request: Request, token: str) -> Response:
+        return await set_password(request, LinkPurpose.RESET_PASSWORD, token)
+
+    async def link_page(
+        request: Request, purpose: LinkPurpose, token: str, *, error: str = "", status: int = 200
+    ) -> Response:
+        user = await service.linked_user(purpose, token)
+        if user is None:
+            return ended(request)
+        return workspace.page(
+            request,
+            "link.html",
+            None,
+            package=PACKAGE,
+            status=status,
+            linked=user,
+            with_password=purpose is not LinkPurpose.SIGN_IN,
+            error=error,
+        )
+
+    async def set_password(request: Request, purpose: LinkPurpose, token: str) -> Response:
+        check_origin(request)
+        sent: FormData = await read_form(request)
+        user = await service.linked_user(purpose, token)
+        if user is None:
+            return ended(request)
+        client = client_of_request(request)
+        try:
+            # The password changes the user's revision, with which the link ends: no second request can set another one.
+            await service.set_password(user, sent.one("password"), by=actor_of(user, client))
+        except WeakPasswordError:
+            wording = texts(workspace.language(request))
+            return await link_page(request, purpose, token, error=wording["weak_password"], status=422)
+        except UserChangedError:
+            return ended(request)
+        await service.linked_user(purpose, token, use=True)
+        response = RedirectResponse(HOME, 303)
+        browsers.start(response, await service.start_session(user, client, method="link"))
+        return response
+
+    def ended(request: Request) -> Response:
+        wording = texts(workspace.language(request))
+        return workspace.page(
+            request,
+            "problem.html",
+            None,
+            status=404,
+            heading=wording["link_ended"],
+            detail=wording["link_ended_detail"],
+        )
+
+    return routes

@@ -1,0 +1,87 @@
+"""Users, their sessions, and the errors of both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from newswire.users.roles import Permission, Role, permissions_of
+
+Memberships = Mapping[str, frozenset[Role]]
+"""The accounts of a user, each with the user's roles in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who can sign in. ``revision`` grows with every change of the record."""
+
+    id: str
+    email: str
+    name: str
+    memberships: Memberships
+    created_at: datetime
+    revision: int
+    disabled_at: datetime | None = None
+    last_sign_in_at: datetime | None = None
+    has_password: bool = False
+
+    def permissions(self, account: str) -> frozenset[Permission]:
+        """Return what the user may do in an account: nothing if the user is disabled or not a member."""
+        if self.disabled_at is not None:
+            return frozenset()
+        return permissions_of(self.memberships.get(account, frozenset()))
+
+    def accounts_with(self, permission: Permission) -> list[str]:
+        """Return the accounts, sorted, in which the user has this permission."""
+        return sorted(account for account in self.memberships if permission in self.permissions(account))
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser in which a user is signed in. ``id`` is the hash of its token, which is not stored."""
+
+    id: str
+    user_id: str
+    created_at: datetime
+    authenticated_at: datetime
+    """When the user last proved who it is; dangerous acts require that this is recent."""
+    last_seen_at: datetime
+    """To the minute."""
+    expires_at: datetime
+    address: str | None
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedSession:
+    """A new session. ``token`` is the value of the cookie; it is not stored."""
+
+    token: str = field(repr=False)
+    id: str
+
+
+class UserError(Exception):
+    """The base of the errors of users."""
+
+
+class EmailTakenError(UserError):
+    """Another user has this e-mail address."""
+
+
+class InvalidUserError(UserError, ValueError):
+    """A value of a user is not accepted; the message says why. ``field`` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UserChangedError(UserError):
+    """The user was changed by another request at the same time."""
+
+
+class WeakPasswordError(UserError, ValueError):
+    """The password is not accepted; the message says why."""
+
+
+class LastAdminError(UserError):
+    """The change would leave an account without an enabled admin."""

@@ -1,0 +1,96 @@
+"""Limits on failed sign-ins, counted in Redis for all processes.
+
+Guessing one password is limited by address of the user and network together: somebody elsewhere who fails on purpose cannot lock
+the user out. Guessing many users' passwords is limited by network, and an attack from many networks by address.
+"""
+
+import hashlib
+import hmac
+import logging
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire.observability import metrics
+from newswire.text.folding import fold
+from newswire.users.records import user_functions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """How many failures are accepted within a time."""
+
+    failures: int
+    seconds: int
+
+
+PER_USER_AND_NETWORK = FailureLimit(10, 15 * 60)
+PER_NETWORK = FailureLimit(50, 15 * 60)
+PER_USER = FailureLimit(200, 60 * 60)
+_LIMITS = (PER_USER_AND_NETWORK, PER_NETWORK, PER_USER)
+
+
+class TooManyFailuresError(Exception):
+    """Too many sign-ins failed. ``seconds``: when the next attempt is accepted."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many sign-ins failed; try again in {seconds} s")
+        self.seconds = seconds
+
+
+class SignInLimits:
+    """Counts failures, and rejects attempts beyond the limits before a password is verified."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._functions = user_functions(redis, keys)
+
+    async def check(self, email: str, network: str) -> None:
+        """Check whether an attempt is accepted.
+
+        Raises:
+            TooManyFailuresError: it is not; nothing about the user was looked at.
+        """
+        names = self._names(email, network)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.get(name)
+                pipe.ttl(name)
+            found = await pipe.execute()
+        waits = [
+            max(int(seconds), 1)
+            for count, seconds, limit in zip(found[::2], found[1::2], _LIMITS, strict=True)
+            if count is not None and int(count) >= limit.failures
+        ]
+        if waits:
+            metrics.authentication_failures.labels("slowed_down").inc()
+            raise TooManyFailuresError(max(waits))
+
+    async def failed(self, email: str, network: str) -> None:
+        """Count a failure, log it, and report a limit that it reached."""
+        metrics.authentication_failures.labels("refused").inc()
+        arguments = {"seconds": [limit.seconds for limit in _LIMITS]}
+        counts = await self._functions.call("count_failures", self._names(email, network), arguments)
+        log.warning("sign-in failed", extra={"network": network, "failures_of_network": int(counts[1])})
+        if any(int(count) == limit.failures for count, limit in zip(counts, _LIMITS, strict=True)):
+            log.warning("too many failed sign-ins: further ones are rejected", extra={"network": network})
+
+    async def succeeded(self, email: str, network: str) -> None:
+        """Forget the failures of this user from this network."""
+        await self._redis.delete(self._names(email, network)[0])
+
+    def _names(self, email: str, network: str) -> list[str]:
+        user = _hashed(email)
+        return [
+            self._keys.key("sign-in-failures", name)
+            for name in (_hashed(f"{user} {network}"), _hashed(f"network {network}"), user)
+        ]
+
+
+def _hashed(text: str) -> str:
+    """Return a short name for a counter: addresses of people are not key names."""
+    return hmac.digest(b"sign-in failures", fold(text).encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:32]

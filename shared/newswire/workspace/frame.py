@@ -1,0 +1,99 @@
+"""The frame of the pages behind the sign-in: navigation, language, errors as pages, and headers that keep them private."""
+
+from collections.abc import Mapping
+
+from babel import Locale
+from babel.dates import format_datetime
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from newswire.http.page_routes import page_route
+from newswire.http.problems import ProblemError
+from newswire.http.read_limits import Cost, charged_without_key
+from newswire.http.templating import add_asset, templates
+from newswire.users.roles import Permission
+from newswire.workspace.browser_sessions import CSRF_FIELD, SIGN_IN_REQUIRED, SignedIn, sign_in_address
+from newswire.workspace.texts import preferred_language, texts
+
+PACKAGE = "newswire.workspace"
+NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
+    ("/account", "your_account", None),
+    ("/users", "users", Permission.MANAGE_USERS),
+)
+"""The sections: path, text, and the permission without which they are not shown."""
+_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex"}
+
+STYLE_SHEET = add_asset(PACKAGE, "workspace.css", service="ingest")
+
+
+class Workspace:
+    """Renders pages in the language of the browser; templates of any package extend ``workspace.html``."""
+
+    def __init__(self, site_name: str) -> None:
+        self._site_name = site_name
+
+    def routes(self) -> APIRouter:
+        """Return a router for pages. Their errors are pages; those for users lead to the sign-in first."""
+        charged = [Depends(charged_without_key(Cost.LISTING))]
+        return APIRouter(route_class=page_route(self._problem_page), include_in_schema=False, dependencies=charged)
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        signed_in: SignedIn | None,
+        *,
+        package: str = PACKAGE,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **values: object,
+    ) -> Response:
+        """Return a page."""
+        language = self.language(request)
+        locale = Locale.parse("en_001" if language == "en" else language)
+        text = (
+            templates(package, PACKAGE)
+            .get_template(template)
+            .render(
+                style=STYLE_SHEET,
+                csrf_field=CSRF_FIELD,
+                language=language,
+                t=texts(language),
+                site_name=self._site_name,
+                user=signed_in.user if signed_in else None,
+                csrf=signed_in.csrf if signed_in else "",
+                navigation=_navigation(signed_in),
+                path=request.url.path,
+                moment=lambda at: f"{format_datetime(at, 'd MMM y, HH:mm', locale=locale)} UTC",
+                **values,
+            )
+        )
+        return HTMLResponse(text, status, _HEADERS | dict(headers or {}))
+
+    def language(self, request: Request) -> str:
+        """Return the language of a browser."""
+        return preferred_language(request.headers.get("accept-language", ""))
+
+    async def _problem_page(self, request: Request, error: ProblemError) -> Response:
+        """Return the sign-in where that is missing, else a page that explains the problem."""
+        wording = texts(self.language(request))
+        if error.type == SIGN_IN_REQUIRED:
+            if request.method == "GET":
+                return RedirectResponse(sign_in_address(request), 303, _HEADERS)
+            heading, detail = wording["signed_out"], wording["signed_out_detail"]
+        else:
+            heading, detail = error.title, f"{error.detail[:1].upper()}{error.detail[1:]}."
+        return self.page(
+            request, "problem.html", None, status=error.status, headers=error.headers, heading=heading, detail=detail
+        )
+
+
+def _navigation(signed_in: SignedIn | None) -> list[tuple[str, str]]:
+    """Return the sections that a user may open."""
+    if signed_in is None:
+        return []
+    return [
+        (path, text)
+        for path, text, permission in NAVIGATION
+        if permission is None or signed_in.user.accounts_with(permission)
+    ]

@@ -1,0 +1,70 @@
+"""Users from the command line, against a running Newswire."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from tests.cli.running import Running, newswire
+
+Start = Callable[..., Running]
+PASSWORD = "velvet ferry onion quay"
+
+
+def test_a_user_is_created_accepts_the_invitation_and_is_disabled(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    data = ["--data-dir", str(running.data_dir)]
+    made = newswire(
+        "users",
+        "create",
+        "ida@harbour.example",
+        "--name",
+        "Ida Roth",
+        "--account",
+        "gazette",
+        "--role",
+        "editor",
+        "--site",
+        running.site,
+        *data,
+    )
+    assert made.returncode == 0, made.stderr
+    link = made.stdout.strip()
+    assert link.startswith(f"{running.site}/invitation/")
+    assert "once, within 7 days" in made.stderr
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        assert browser.get(link).status_code == 200
+        assert browser.post(link, data={"password": PASSWORD}).url.path == "/account"
+
+        listed = newswire("users", "list", *data).stdout.splitlines()
+        assert listed[1].split("\t")[:4] == ["ida@harbour.example", "Ida Roth", "gazette: editor", "enabled"]
+
+        assert newswire("users", "sign-out", "IDA@harbour.example", *data).returncode == 0
+        assert browser.get(f"{running.site}/account").url.path == "/sign-in"
+        again = newswire("users", "link", "ida@harbour.example", "--site", running.site, *data).stdout.strip()
+        assert browser.post(again).url.path == "/account"
+        assert newswire("users", "disable", "ida@harbour.example", *data).returncode == 0
+        assert browser.get(f"{running.site}/account").url.path == "/sign-in"
+
+    roles = ["--account", "gazette", "--role", "writer", "--role", "newsletters"]
+    assert newswire("users", "set-roles", "ida@harbour.example", *roles, *data).returncode == 0
+    assert "gazette: newsletters, writer" in newswire("users", "list", *data).stdout
+    acts = newswire("audit", "list", "--act", "user.", *data).stdout
+    assert "user ida" not in acts
+    assert "user.signed_in" in acts
+    assert newswire("users", "delete", "ida@harbour.example", *data).returncode == 0
+    assert len(newswire("users", "list", *data).stdout.splitlines()) == 1
+
+
+def test_mistakes_end_with_one_line(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    data = ["--data-dir", str(running.data_dir)]
+    for arguments, told in (
+        (["create", "ida", "--name", "Ida", "--account", "gazette", "--role", "editor"], "@-sign"),
+        (["create", "ida@harbour.example", "--name", "Ida", "--account", "Nowhere", "--role", "editor"], "no account"),
+        (["link", "ida@harbour.example"], "there is no user ida@harbour.example"),
+    ):
+        failed = newswire("users", *arguments, *data)
+        assert failed.returncode == 1
+        assert told in failed.stderr
+        assert len(failed.stderr.splitlines()) == 1

@@ -1,0 +1,1 @@
+"""Users: their API, and the pages for signing in."""
