@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import httpx
 import uvicorn
@@ -19,6 +20,8 @@ from redis.asyncio import Redis
 from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.http.application import ServiceFactory, create_app
+from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker
+from newswire.http.server import BoundedProtocol
 from newswire.keys import Keyspace
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
@@ -27,8 +30,13 @@ from tests.notify.conftest import until
 
 
 @asynccontextmanager
-async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory) -> AsyncIterator[tuple[str, FastAPI]]:
-    """Serve notify and other services; yield the URL and the app. At the end it is stopped as by a signal."""
+async def served(
+    redis: Redis, settings: NotifySettings, *others: ServiceFactory, own_protocol: bool = True
+) -> AsyncIterator[tuple[str, FastAPI]]:
+    """Serve notify and other services; yield the URL and the app. At the end it is stopped as by a signal.
+
+    ``own_protocol``: whether connections are handled as in production, or by uvicorn alone.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with AsyncExitStack() as stack:
@@ -37,7 +45,11 @@ async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory
         app = create_app(services, settings, redis=redis)
         stopping: asyncio.Event = app.state.stopping
         loops = [asyncio.ensure_future(loop(stopping)) for each in services for loop in each.loops.values()]
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
+        tracker = ConnectionTracker(ConnectionLimits.of(settings), settings.trusted_proxies)
+        protocol = cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=tracker))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=protocol if own_protocol else "auto", lifespan="off", log_config=None, ws="none")
+        )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -116,7 +116,7 @@ async def service(
             then=newsletters.planner,
         )
         subscribe(broker, fan_out, memory)
-        broadcaster = StreamBroadcaster(records, keys)
+        broadcaster = StreamBroadcaster(records, keys, heartbeat=own.live_heartbeat)
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
         progress_publisher = DeliveryProgressPublisher(queue, broker, keys, own.site)
@@ -161,6 +161,7 @@ async def service(
                 **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.run,
                 "live stream accounts": broadcaster.follow_accounts,
+                "live stream timers": broadcaster.timers.run,
                 "delivery progress": progress_publisher.run,
                 "owner notices": owner_notifier.run,
                 "delivery history": HistoryTrimmer(queue).run,

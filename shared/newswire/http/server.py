@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from newswire.http.connection_limits import ConnectionTracker, Phase
+from newswire.http.direct_body import Body, DirectBody, IndirectBody
 from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
 
@@ -263,6 +264,13 @@ class BoundedProtocol(PipeliningProtocol):
             case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
                 self.drop()
 
+    def direct_body(self) -> Body:
+        """Return the body of the response in progress."""
+        running = self._running
+        if running is None or not running.response_started or running.scope["method"] == "HEAD":
+            return IndirectBody()
+        return DirectBody(running, self.flow, self.transport)
+
     def drop(self) -> None:
         """Close the connection immediately."""
         if self.transport is not None:
@@ -270,8 +278,11 @@ class BoundedProtocol(PipeliningProtocol):
 
     def _check_live(self, now: float) -> None:
         """Close a live stream whose client reads nothing: its own limit cannot end it while its buffer is full."""
+        if not self.flow.write_paused:
+            self._unsent, self.since = 0, now
+            return
         unsent = self.transport.get_write_buffer_size()
-        if not self.flow.write_paused or unsent != self._unsent:
+        if unsent != self._unsent:
             self._unsent, self.since = unsent, now
         elif now - self.since > LIVE_STALL_SECONDS:
             self._abort("unread_stream")
@@ -336,6 +347,12 @@ def mark_live(scope: Scope) -> None:
     if isinstance(connection, BoundedProtocol):
         connection.live = True
         connection.tracker.hold(connection, 0)
+
+
+def direct_body(scope: Scope) -> Body:
+    """Return the body of a request's response, whose head was sent: for a live stream of this server, one to write to directly."""
+    connection = scope.get(_CONNECTION)
+    return connection.direct_body() if isinstance(connection, BoundedProtocol) else IndirectBody()
 
 
 def _written(refusal: ProblemError, headers: list[tuple[bytes, bytes]]) -> bytes:

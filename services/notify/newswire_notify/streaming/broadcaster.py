@@ -1,8 +1,9 @@
 """The live stream: every event as server-sent events, as it happens.
 
 One broadcaster per process reads the article stream and encodes each event once. Clients with equal filters share one
-evaluation, and each has its own bounded queue. A client that falls behind is disconnected and resumes by ``Last-Event-ID``: from
-the recent events in memory, and before those from the stream itself.
+evaluation. The events of one read are joined and written straight to the connections of all clients for which nothing waits, the
+same bytes to each. A client that lags behind has its own task and its own bounded queue; where that is full it is disconnected,
+and resumes by ``Last-Event-ID``: from the recent events in memory, and before those from the stream itself.
 
 The module is longer than 300 lines because reading the stream, resuming a client and offering it an event change the same state,
 the recent events and the position of the loop, in an order that must be seen in one place.
@@ -27,16 +28,19 @@ from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.observability import metrics
+from newswire_notify.streaming.client_timers import ClientTimers
 from newswire_notify.streaming.event_names import ENDED
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
 from newswire_notify.streaming.sse_client import (
     ACCESS_CHANGED,
-    EXPIRED,
     GONE,
+    HEARTBEAT,
     FilterGroup,
+    FrameBatch,
     ResumeFrom,
     ResumePoint,
     SseClient,
+    divided,
     stream_frame,
     trimmed_frame,
 )
@@ -52,23 +56,25 @@ BLOCK_MS = 250
 ANALYSIS_SECONDS = 60.0
 """Time limit for one article, whose text is at most 1 MiB."""
 RECONNECT_MS = 2000
-WRITE_BATCH_SIZE = 32
-"""Maximum events that are written to one client at once."""
+CLIENTS_PER_TURN = 256
+"""Clients written to before other tasks run: about 2 ms."""
 RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 """How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
 UNOBSERVED_SECONDS = 30.0
 """How long recent events are kept in memory for clients that reconnect, when there are none."""
 TURN_SECONDS_LIMIT = 0.05
-"""Seconds of processor time before a batch of events yields to other tasks: events offered together are written together, and
-with thousands of clients one write per event costs ten times as much."""
-# Lines that are not events end without a blank line, because some clients treat every blank line as an event.
+"""Seconds of processor time before the events decoded so far are written: events that are written together cost a client little
+more than one."""
+DEFAULT_HEARTBEAT_SECONDS = 15.0
 
 
 class StreamBroadcaster:
     """Follows the article stream for all clients of this process."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, *, heartbeat: float = DEFAULT_HEARTBEAT_SECONDS) -> None:
+        """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence."""
         self.running = False
+        self.timers = ClientTimers(heartbeat)
         self._redis = redis
         self._keys = keys
         self._groups: dict[tuple[str, ...], FilterGroup] = {}
@@ -110,6 +116,8 @@ class StreamBroadcaster:
         finally:
             ending.cancel()
             self.running = False
+            if stopping.is_set():
+                self._wake_all()
 
     async def follow_accounts(self, stopping: asyncio.Event) -> None:
         """Disconnect clients whose account changed, until stopping is set. They reconnect, and their access is checked again."""
@@ -136,11 +144,13 @@ class StreamBroadcaster:
         client = SseClient(limit, account, ends)
         group = self._groups.setdefault(stream_filter.key, FilterGroup(stream_filter))
         group.clients.add(client)
+        self.timers.add(client)
         metrics.live_clients.inc()
         try:
             yield client
         finally:
             metrics.live_clients.dec()
+            self.timers.remove(client)
             group.clients.discard(client)
             if not group.clients:
                 self._groups.pop(stream_filter.key, None)
@@ -177,10 +187,12 @@ class StreamBroadcaster:
         stream_filter: StreamFilter,
         resumed: ResumePoint,
         *,
-        heartbeat: float,
         stopped: Callable[[], bool],
     ) -> AsyncGenerator[bytes]:
-        """Yield the frames of one client: past events from its resume point, then new ones, without gap or repeat."""
+        """Yield the frames of one client: past events from its resume point, then new ones, without gap or repeat.
+
+        While there is none to yield the client is idle: new events are written to its body.
+        """
         yield b"retry: %d\n" % RECONNECT_MS
         if resumed.first_left is not None:
             yield trimmed_frame(resumed)
@@ -188,24 +200,13 @@ class StreamBroadcaster:
             yield frames
         while not stopped() and client.ended is None:
             while client.waiting and not stopped():
-                taken = [client.waiting.popleft() for _ in range(min(len(client.waiting), WRITE_BATCH_SIZE))]
-                if frames := self._entitled_frames(client, taken):
+                if frames := self._entitled_frames(client, client.take_waiting()):
                     yield frames
-            if client.ends is not None and time.time() >= client.ends:
-                client.end(EXPIRED)
-            client.retracted.clear()
-            client.wakeup.clear()
-            if client.waiting or stopped() or client.ended is not None:
-                continue
-            left = None if client.ends is None else client.ends - time.time()
-            try:
-                async with asyncio.timeout(heartbeat if left is None else min(heartbeat, left)):
-                    await client.wakeup.wait()
-            except TimeoutError:
-                if left is not None and left <= heartbeat:
-                    client.end(EXPIRED)
-                else:
-                    yield b": still here\n"
+            if client.heartbeat_due:
+                client.heartbeat_due = False
+                yield HEARTBEAT.plain
+            if not (client.waiting or stopped() or client.ended is not None):
+                await client.wait_idle(self.timers.now())
         if client.ended not in (None, GONE):
             resume_from = format_position(client.served)
             yield b"id: %s\n" % resume_from.encode() + stream_frame(
@@ -231,8 +232,8 @@ class StreamBroadcaster:
                     read = await scan([_raw(*each) for each in page], stream_filter, budget, self._with_readers)
                     reached = read[-1][1]
                     wanted = [entry.frame for entry, _ in read if entry is not None]
-                for at in range(0, len(wanted), WRITE_BATCH_SIZE):
-                    if frames := self._entitled_frames(client, wanted[at : at + WRITE_BATCH_SIZE]):
+                for part in divided(wanted):
+                    if frames := self._entitled_frames(client, part):
                         yield frames
                 remembered = self._after is not None and reached >= self._after
                 client.served = max(client.served, reached)
@@ -270,8 +271,15 @@ class StreamBroadcaster:
             self._forget_recent(BEGINNING)
             for client in self._clients():
                 client.served = BEGINNING
+        try:
+            await self._receive(entry for _, entries in answer or () for entry in entries)
+        finally:
+            await self._write_pending()
+
+    async def _receive(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """Decode and match entries in their order; write those that matched whenever they have taken long."""
         started = time.thread_time()
-        for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
+        for entry_id, fields in entries:
             if self._unobserved():
                 self._forget_recent(parse_position(entry_id.decode()))
                 continue
@@ -284,6 +292,7 @@ class StreamBroadcaster:
             if entry is not None:
                 self._broadcast(entry)
             if time.thread_time() - started > TURN_SECONDS_LIMIT:
+                await self._write_pending()
                 await asyncio.sleep(0)
                 started = time.thread_time()
 
@@ -305,7 +314,8 @@ class StreamBroadcaster:
             before = f"({format_position(self._recent_after)}"
         self._remembered, self._remembered_bytes, self._after = found, size, newest
         for entry in found:  # to clients that connected before; they skip what they have seen
-            self._offer(entry)
+            self._match(entry)
+        await self._write_pending()
 
     def _unobserved(self) -> bool:
         """Return whether there was no client for a while: no event is decoded then, and a client that connects reads the stream."""
@@ -335,21 +345,42 @@ class StreamBroadcaster:
     def _broadcast(self, entry: StreamEvent) -> None:
         self._add_recent(entry)
         if entry.retraction:
-            for client in self._clients():
-                client.drop_article(entry.article, entry.at)
-        self._offer(entry)
+            for group in self._groups.values():
+                group.drop_article(entry.article)
+                for client in group.clients:
+                    client.drop_article(entry.article, entry.at)
+        self._match(entry)
 
-    def _offer(self, entry: StreamEvent) -> None:
+    def _match(self, entry: StreamEvent) -> None:
         for group in self._groups.values():
             if group.stream_filter.matches(entry):
-                for client in group.clients:
-                    client.offer(entry.frame)
+                group.pending.append(entry.frame)
+
+    async def _write_pending(self) -> None:
+        """Write the events that matched to the clients of each group; groups with the same events share the same bytes."""
+        batches: dict[tuple[Position, ...], FrameBatch] = {}
+        written = 0
+        for group in [each for each in self._groups.values() if each.pending]:
+            for frames in group.take_pending():
+                key = tuple(frame.entry for frame in frames)
+                if (batch := batches.get(key)) is None:
+                    batch = batches[key] = FrameBatch.of(frames)
+                self.timers.expire()
+                now = self.timers.now()
+                for client in list(group.clients):
+                    client.deliver(batch, now)
+                    written += 1
+                    if written % CLIENTS_PER_TURN == 0:
+                        await asyncio.sleep(0)
 
     def _clients(self) -> list[SseClient]:
         return [client for group in self._groups.values() for client in group.clients]
 
     async def _wake_all_at(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for client in self._clients():
             client.wakeup.set()
 

@@ -26,7 +26,7 @@ from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, invalid, malformed, unauthorised
 from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import ParsedBody, json_body, single_headers
-from newswire.http.server import mark_live
+from newswire.http.server import direct_body, mark_live
 from newswire.messaging.stream_position import Position, format_position, parse_position
 from newswire.validation.fields import WHOLE, Moment
 from newswire_notify.settings import NotifySettings
@@ -221,12 +221,12 @@ class _LiveResponse(Response):
                 client.end(ACCESS_CHANGED)
             resumed = await broadcaster.resume(client, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
+            client.body = direct_body(scope)
             watching = asyncio.create_task(end_when_gone(receive, client))
             frames = broadcaster.follow(
                 client,
                 stream_filter,
                 resumed,
-                heartbeat=self._settings.live_heartbeat,
                 stopped=lambda: self._stopping.is_set() or broadcaster.ended,
             )
             try:
