@@ -180,6 +180,8 @@ class FilterIndex:
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
         """Return the digests of the filters that match this version; ``features`` are those of the version, if known."""
+        if not self._filters:
+            return []  # analysing the text takes longer than all else that an event costs
         features = features or ArticleFeatures.of(article)
         return self._language_index(features.language).match(features, str(article.kind))
 
