@@ -1,60 +1,67 @@
-"""The floor of the live stream: a bare ASGI app that writes what is posted to ``/send`` to every reader. ``PORT``."""
+"""The floor of the live stream: what is posted to ``/send`` is written to all readers, by asyncio protocols alone. ``PORT``.
+
+No server framework, no filters, no resuming, and no limits: the body of a POST is framed once, and the same bytes are given to the
+transport of every reader in one loop.
+"""
 
 import asyncio
+import re
 import sys
-from typing import Any
-
-import uvicorn
+from typing import cast
 
 from newswire.http.application import run
 
-Message = dict[str, Any]
-END = b"\n\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n")
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nc\r\nretry: 2000\n\r\n"
+)
 
 
-class Broadcast:
-    """Sends each posted event to all connected readers, one by one."""
+class Connection(asyncio.Protocol):
+    """A reader, or a client that posts."""
 
-    def __init__(self) -> None:
-        self._readers: set[asyncio.Queue[bytes]] = set()
+    transport: asyncio.Transport
 
-    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
-        """Handle one request."""
-        if scope["method"] == "POST":
-            body, more = b"", True
-            while more:
-                message = await receive()
-                body, more = body + message.get("body", b""), message.get("more_body", False)
-            for frame in body.split(END)[:-1]:
-                for reader in self._readers:
-                    reader.put_nowait(frame + END)
-            await send({"type": "http.response.start", "status": 204, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+    def __init__(self, readers: "set[asyncio.Transport]") -> None:
+        self._readers = readers
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._readers.discard(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        if not end:
             return
-        if scope["path"] != "/v1/stream":
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+        length = int(found[1]) if (found := _LENGTH.search(head + b"\r\n")) else 0
+        if len(rest) < length:
             return
-        waiting: asyncio.Queue[bytes] = asyncio.Queue()
-        self._readers.add(waiting)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-        await send({"type": "http.response.body", "body": b"retry: 2000\n", "more_body": True})
-        while True:
-            await send({"type": "http.response.body", "body": await waiting.get(), "more_body": True})
+        body, self._received = rest[:length], rest[length:]
+        if head.startswith(b"GET /v1/stream "):
+            self.transport.write(_STREAM_HEAD)
+            self._readers.add(self.transport)
+        elif head.startswith(b"POST /send "):
+            self._send(body)
+            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        else:
+            self.transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+
+    def _send(self, body: bytes) -> None:
+        chunk = b"%x\r\n%b\r\n" % (len(body), body)
+        for reader in self._readers:
+            reader.write(chunk)
 
 
 async def serve(port: int) -> None:
     """Serve until stopped."""
-    config = uvicorn.Config(
-        Broadcast(),
-        port=port,
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-        backlog=2048,
-    )
-    await uvicorn.Server(config).serve()
+    readers: set[asyncio.Transport] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(readers), "127.0.0.1", port, backlog=2048)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
