@@ -21,6 +21,7 @@ from bench.paths import (
     isolation,
     latency,
     live,
+    live_single,
     mails,
     matching,
     pages,
@@ -52,6 +53,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "hub": hub.measure,
     "matching": matching.measure,
     "live": live.measure,
+    "live-single": live_single.measure,
     "stalls": stalls.measure,
 }
 app = typer.Typer(

@@ -17,6 +17,7 @@ from newswire.timestamps import utc_now
 from newswire_ingest.articles.publishing import Version, fingerprint, next_version
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.write_context import WriteContext
+from newswire_notify.streaming.stream_events import read_stream_entry
 
 CHUNK = 500
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -40,6 +41,17 @@ def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
 def events(made: Iterable[Version]) -> list[bytes]:
     """Return their events as they are on the stream."""
     return [version.event_prefix + version.document_json + b"}" for version in made]
+
+
+def frame(entry: bytes) -> bytes:
+    """Return an entry as Newswire sends it to readers.
+
+    Raises:
+        ValueError: it is no event of an article.
+    """
+    if (read := read_stream_entry(b"1790000000000-0", {FIELD.encode(): entry})) is None:
+        raise ValueError("not an event of an article")
+    return read.frame.data
 
 
 async def append(redis: "Redis", entries: list[bytes]) -> str:

@@ -1,5 +1,5 @@
-"""Live stream fan-out, compared with bare asyncio that writes the same bytes: frames per second to many connections, and the times
-of single events; the effect of slow readers on others; and a restart, over which no event may be missed or repeated.
+"""Live stream fan-out, compared with bare asyncio that writes the same bytes: frames per second to many connections; the
+effect of slow readers on others; and a restart, over which no event may be missed or repeated.
 """
 
 import asyncio
@@ -7,27 +7,22 @@ import re
 import statistics
 import time
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import cast
 
 from redis.asyncio import Redis
 
 from bench.articles import repeated
-from bench.figures import Figure, Goal, compared, times
+from bench.figures import Figure, Goal, compared
 from bench.load import Pool, address, request
-from bench.publishing import append, events, versions
+from bench.publishing import append, events, frame, versions
 from bench.servers import Server, program, service, valkey
 from bench.setting import Setting
-from bench.stream_readers import StreamReaders
-from newswire.events import FIELD
 from newswire.storage.redis_client import open_redis
-from newswire_notify.streaming.stream_events import read_stream_entry
 
 EVENTS = 40
 """Events of a round, sent at once: fewer than a reader's queue can contain."""
-SINGLE_EVENT_READERS = (100, 1000, 5000)
-SINGLE_EVENTS_PER_SECOND = 20
 OVER_A_RESTART = 200
 """Events that every reader must receive, over a restart of the server."""
 OPENING = 64
@@ -123,8 +118,6 @@ async def measure(setting: Setting) -> list[Figure]:
                     spent.append((ours.cpu_seconds() - began[1], floor.cpu_seconds() - began[0]))
                 beside_slow = await _beside_slow(setting, redis, at_ours, all_ours)
         over_a_restart = await _over_a_restart(setting, url, settings, readers)
-        settings |= {"NEWSWIRE_LIVE_PER_ADDRESS": str(2 * max(SINGLE_EVENT_READERS))}
-        single = [await _single_events(setting, url, settings, setting.some(count)) for count in SINGLE_EVENT_READERS]
     frames = EVENTS * readers / 1e6
     return [
         compared(
@@ -138,39 +131,7 @@ async def measure(setting: Setting) -> list[Figure]:
         Figure(f"{name}: memory of each", "KiB", memory / 1024),
         beside_slow,
         over_a_restart,
-        *single,
     ]
-
-
-async def _single_events(setting: Setting, url: str, settings: dict[str, str], count: int) -> Figure:
-    """Publish one event at a time: its times to all readers, and the processor time of each frame."""
-    events_a_round = round(SINGLE_EVENTS_PER_SECOND * setting.seconds)
-    ours_ms, floor_ms, spent = list[float](), list[float](), list[tuple[float, float]]()
-    with (
-        service("notify", settings, setting.folder / f"live.{count}.log") as ours,
-        program("floors.live", setting.folder / f"live.{count}.floor.log") as floor,
-        closing(await asyncio.to_thread(StreamReaders, ours.site, count)) as at_ours,
-        closing(await asyncio.to_thread(StreamReaders, floor.site, count)) as at_floor,
-        closing(Pool(floor.site)) as posting,
-    ):
-        async with open_redis(url) as redis:
-            for number in setting.steps(f"live stream, single events to {count:,}", range(setting.rounds)):
-                entries = events(versions(repeated(setting.articles, events_a_round, f"single{number}x"), "bench"))
-                before = ours.cpu_seconds(), floor.cpu_seconds()
-                floor_ms += await at_floor.timed(
-                    SINGLE_EVENTS_PER_SECOND,
-                    [request("POST", "/send", _frame(entry)) for entry in entries],
-                    posting.ask,
-                )
-                ours_ms += await at_ours.timed(SINGLE_EVENTS_PER_SECOND, entries, lambda entry: append(redis, [entry]))
-                spent.append((ours.cpu_seconds() - before[0], floor.cpu_seconds() - before[1]))
-    figure = times(
-        f"live stream, single events, {SINGLE_EVENTS_PER_SECOND}/s, to {count:,} connections", ours_ms, floor_ms
-    )
-    frames = events_a_round * count / 1e6
-    figure.detail["processor_us_a_frame"] = statistics.median(ours for ours, _ in spent) / frames
-    figure.detail["floor_processor_us_a_frame"] = statistics.median(floor for _, floor in spent) / frames
-    return figure
 
 
 async def _beside_slow(setting: Setting, redis: "Redis", at_ours: Readers, readers: list[Reader]) -> Figure:
@@ -282,19 +243,8 @@ async def _connect(setting: Setting, stack: AsyncExitStack, site: str, count: in
 
 
 async def _posted(posting: Pool, readers: Readers, entries: list[bytes], count: int) -> float:
-    body = b"".join(map(_frame, entries))
+    body = b"".join(map(frame, entries))
     return await _timed(posting.ask(request("POST", "/send", body)), readers, len(entries) * count)
-
-
-def _frame(entry: bytes) -> bytes:
-    """Return an entry as Newswire sends it to readers.
-
-    Raises:
-        ValueError: it is no event of an article.
-    """
-    if (read := read_stream_entry(b"1790000000000-0", {FIELD.encode(): entry})) is None:
-        raise ValueError("not an event of an article")
-    return read.frame.data
 
 
 async def _published(redis: "Redis", readers: Readers, entries: list[bytes], count: int) -> float:
