@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from newswire.http.direct_body import SharedPart
+from newswire.shared_parts import SharedPart
 from newswire_notify.streaming.client_timers import ClientTimers
 from newswire_notify.streaming.sse_client import EXPIRED, HEARTBEAT, SseClient
 
@@ -73,7 +73,7 @@ async def test_each_silent_client_gets_a_heartbeat_in_time_whatever_was_written_
         for at in body.times:
             before = max(each for each in [*times, *body.times] if each < at)
             assert at - before >= HEARTBEAT_SECONDS - 1e-6
-    assert {part.plain for _, body in clients for part in body.parts} == {HEARTBEAT.plain}
+    assert {part.data for _, body in clients for part in body.parts} == {HEARTBEAT.data}
     assert {len(body.times) for _, body in clients[1::2]} <= {37, 38, 39, 40}
 
 

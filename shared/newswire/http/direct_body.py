@@ -7,31 +7,11 @@ behind: then the application sends in the usual way, which waits.
 """
 
 import asyncio
-from dataclasses import dataclass
-from typing import Protocol
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-
-@dataclass(frozen=True, slots=True)
-class SharedPart:
-    """A part of the bodies of many responses, framed once for all of them (RFC 9112, section 7.1)."""
-
-    plain: bytes
-    chunk: bytes
-
-    @classmethod
-    def of(cls, data: bytes) -> "SharedPart":
-        """Frame a part; it must not be empty, because an empty chunk ends a body."""
-        return cls(data, b"%x\r\n%b\r\n" % (len(data), data))
-
-
-class Body(Protocol):
-    """The body of an open response."""
-
-    def write(self, part: SharedPart) -> bool:
-        """Write a part without waiting; return whether it was written."""
+from newswire.shared_parts import SharedPart
 
 
 class DirectBody:
@@ -51,15 +31,11 @@ class DirectBody:
         cycle = self._cycle
         if self._flow.write_paused or cycle.disconnected or cycle.response_complete:
             return False
-        self._transport.write(part.chunk if self._chunked else part.plain)
+        self._transport.write((part.framed or _framed(part)) if self._chunked else part.data)
         return True
 
 
-class IndirectBody:
-    """The body of a response of another server: it is only sent by its task."""
-
-    __slots__ = ()
-
-    def write(self, part: SharedPart) -> bool:
-        """Refuse a part."""
-        return False
+def _framed(part: SharedPart) -> bytes:
+    """Frame a part as a chunk (RFC 9112, section 7.1), once for all responses."""
+    part.framed = framed = b"%x\r\n%b\r\n" % (len(part.data), part.data)
+    return framed

@@ -17,9 +17,10 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from newswire.http.connection_limits import ConnectionTracker, Phase
-from newswire.http.direct_body import Body, DirectBody, IndirectBody
+from newswire.http.direct_body import DirectBody
 from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
+from newswire.shared_parts import PartWriter, RefusingWriter
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
@@ -264,11 +265,11 @@ class BoundedProtocol(PipeliningProtocol):
             case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
                 self.drop()
 
-    def direct_body(self) -> Body:
+    def direct_body(self) -> PartWriter:
         """Return the body of the response in progress."""
         running = self._running
         if running is None or not running.response_started or running.scope["method"] == "HEAD":
-            return IndirectBody()
+            return RefusingWriter()
         return DirectBody(running, self.flow, self.transport)
 
     def drop(self) -> None:
@@ -349,10 +350,10 @@ def mark_live(scope: Scope) -> None:
         connection.tracker.hold(connection, 0)
 
 
-def direct_body(scope: Scope) -> Body:
+def direct_body(scope: Scope) -> PartWriter:
     """Return the body of a request's response, whose head was sent: for a live stream of this server, one to write to directly."""
     connection = scope.get(_CONNECTION)
-    return connection.direct_body() if isinstance(connection, BoundedProtocol) else IndirectBody()
+    return connection.direct_body() if isinstance(connection, BoundedProtocol) else RefusingWriter()
 
 
 def _written(refusal: ProblemError, headers: list[tuple[bytes, bytes]]) -> bytes:

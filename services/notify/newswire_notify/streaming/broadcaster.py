@@ -204,7 +204,7 @@ class StreamBroadcaster:
                     yield frames
             if client.heartbeat_due:
                 client.heartbeat_due = False
-                yield HEARTBEAT.plain
+                yield HEARTBEAT.data
             if not (client.waiting or stopped() or client.ended is not None):
                 await client.wait_idle(self.timers.now())
         if client.ended not in (None, GONE):

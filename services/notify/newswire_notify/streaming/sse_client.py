@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from newswire.http.direct_body import Body, IndirectBody, SharedPart
 from newswire.messaging.stream_position import BEGINNING, Position, format_position
 from newswire.observability import metrics
+from newswire.shared_parts import PartWriter, RefusingWriter, SharedPart
 from newswire_notify.streaming.event_names import TRIMMED
 from newswire_notify.streaming.stream_events import SseFrame, StreamFilter
 
@@ -20,7 +20,7 @@ GONE = "gone"
 """The client closed the connection."""
 WRITE_BATCH_SIZE, WRITE_BATCH_BYTES = 32, 128 * 1024
 """Maximum events, and bytes of them, that are written at once; a larger event is written alone."""
-HEARTBEAT = SharedPart.of(b": still here\n")
+HEARTBEAT = SharedPart(b": still here\n")
 # Lines that are not events end without a blank line, because some clients treat every blank line as an event.
 
 
@@ -36,7 +36,7 @@ class FrameBatch:
     @classmethod
     def of(cls, frames: tuple[SseFrame, ...]) -> "FrameBatch":
         """Join events, at least one, in the order of the stream."""
-        part = SharedPart.of(b"".join(frame.data for frame in frames))
+        part = SharedPart(b"".join(frame.data for frame in frames))
         return cls(frames, frames[0].entry, frames[-1].entry, part)
 
 
@@ -58,7 +58,7 @@ class SseClient:
     """Position of the last event sent: the client resumes after it, and earlier events are repeats."""
     newest: Position = BEGINNING
     """End of the stream when the client connected: earlier retractions have already erased their articles."""
-    body: Body = field(default_factory=IndirectBody)
+    body: PartWriter = field(default_factory=RefusingWriter)
     """Where events are written as they happen while the client is idle."""
     idle: bool = False
     """Its task has sent everything and waits: nothing is queued."""
