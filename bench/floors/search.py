@@ -22,7 +22,7 @@ async def serve(port: int, file: Path) -> None:
     asked = orjson.loads(file.read_bytes())
     calls = itertools.cycle(asked["calls"])
     app = FastAPI()
-    async with AsyncElasticsearch(asked["url"], basic_auth=asked["basic_auth"]) as client:
+    async with AsyncElasticsearch(asked["url"], basic_auth=asked["basic_auth"], request_timeout=60) as client:
 
         @app.post("/{connections}/{seconds}")
         async def search(connections: int, seconds: float) -> dict[str, object]:

@@ -83,6 +83,8 @@ async def _compare(setting: Setting, name: str, ours: Server, floor: Server, wor
 async def _floor(floor: Server, connections: int, seconds: float) -> Any:
     async with await Connection.open(floor.site) as connection:
         answer = await connection.ask(request("POST", f"/{connections}/{seconds}", b" "))
+    if answer.status != 200:
+        raise RuntimeError(f"the floor answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
     return orjson.loads(answer.body)
 
 
@@ -108,7 +110,10 @@ def _words(articles: list[Version]) -> dict[str, list[str]]:
     dice = random.Random(3)
     few = [word for word, count in seen.items() if 3 <= count < PAGE and len(word) > 3]
     many = [word for word, count in seen.items() if 3 * PAGE < count < len(articles) // 10 and len(word) > 3]
-    return {name: dice.sample(sorted(words), min(len(words), 50)) for name, words in ((FEW, few), (MANY, many))}
+    # Among the few articles of a quick run, no word matches many of them and few of all.
+    return {
+        name: dice.sample(sorted(words), min(len(words), 50)) for name, words in ((FEW, few), (MANY, many)) if words
+    }
 
 
 class _Recorder(AsyncElasticsearch):
