@@ -135,9 +135,12 @@ async def test_articles_whose_original_is_elsewhere_are_not_listed(
         index, elsewhere, publish("a3", canonical_url="https://courier.example/y", published_at="2025-01-01T00:00:00Z")
     )
     assert (await client.get("/sitemap-news.xml")).status_code == 404
+    assert f"{SITE}/sitemap-news.xml" not in [address for address, _ in await entries(client, "/sitemap.xml")]
     assert await entries(client, "/sitemap-2025-01.xml") == [(f"{SITE}/", None)]
     here = publish("a2", canonical_url=f"{SITE}/articles/a2/untitled", published_at=recent)
-    await put(index, here)
+    newer = publish("a4", canonical_url="https://courier.example/z", published_at=NOW.isoformat())
+    await put(index, here, newer)
+    assert (f"{SITE}/sitemap-news.xml", None) in await entries(client, "/sitemap.xml")
     for path in ("/sitemap-news.xml", "/sitemap-2026-03.xml"):
         assert [address for address, _ in await entries(client, path)] == [f"{SITE}/articles/a2/untitled"]
 

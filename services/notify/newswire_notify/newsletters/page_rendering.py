@@ -14,11 +14,12 @@ from newswire.site.theme import Theme
 from newswire.text.direction import direction_of
 from newswire_notify.newsletters.models import Newsletter
 from newswire_notify.newsletters.rendering import PACKAGE
-from newswire_notify.newsletters.texts import text_language, texts
+from newswire_notify.newsletters.texts import day_of_texts, text_language, texts
 
 templates(PACKAGE).globals |= {
     "newsletter_style_sheet": add_asset(PACKAGE, "newsletters.css"),
     "direction": direction_of,
+    "long_date": day_of_texts,
 }
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 """Of pages whose address holds a signed link."""

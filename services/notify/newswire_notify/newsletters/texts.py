@@ -1,11 +1,13 @@
 """What readers read around the articles, in four languages: `texts/*.json`. Other languages get English."""
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from importlib.resources import files
 
 import orjson
 
+from newswire.text.dates import locale_of_texts, long_date
 from newswire_notify.newsletters.models import Choices
 from newswire_notify.newsletters.schedule import Cadence
 
@@ -29,6 +31,11 @@ def text_language(language: str) -> str:
     """Return the language in which `texts` answers for a tag."""
     primary = language.lower().partition("-")[0]
     return primary if primary in LANGUAGES else "en"
+
+
+def day_of_texts(day: str, language: str) -> str:
+    """Return a day that is written as ``2026-03-01`` as the texts for a language tag write it: 1 March 2026."""
+    return long_date(locale_of_texts(text_language(language)), date.fromisoformat(day))
 
 
 def described_choices(choices: Choices, language: str) -> str:

@@ -6,8 +6,8 @@ checkout and a wheel hold the same files and nothing has to be built.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import cache, lru_cache
+from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from io import BytesIO
 
@@ -19,10 +19,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 
+from newswire.text.dates import locale_of_texts, long_date
 from newswire.text.direction import Direction, direction_of
-
-_INTERNATIONAL_ENGLISH = "en_001"
-"""Day before month, and 24 hours: what plain ``en`` stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Localisation:
 
     def date(self, at: datetime) -> str:
         """Return a day in UTC, such as 1 March 2026."""
-        return _long_date(self.locale, at.astimezone(UTC).date())
+        return long_date(self.locale, at.astimezone(UTC).date())
 
     def day_of_week(self, at: datetime) -> str:
         """Return a day in UTC with its weekday."""
@@ -82,12 +80,6 @@ class Localisation:
             return tag
 
 
-@lru_cache(maxsize=1024)
-def _long_date(locale: Locale, day: date) -> str:
-    """Return a day; a page names the same ones again and again, and formatting one takes 0.1 ms."""
-    return format_date(day, "long", locale=locale)
-
-
 def social_locale(locale: Locale) -> str:
     """Return a locale as OpenGraph writes it, with the territory where most readers of its language live if it has none."""
     territory = locale.territory
@@ -100,8 +92,7 @@ def social_locale(locale: Locale) -> str:
 @cache
 def localisation(language: str) -> Localisation:
     """Return the localisation of a language of the frame, such as ``de`` or ``en-US``."""
-    name = _INTERNATIONAL_ENGLISH if language == "en" else language.replace("-", "_")
-    locale = Locale.parse(name)
+    locale = locale_of_texts(language)
     return Localisation(language, locale, _translations(locale.language))
 
 

@@ -92,8 +92,15 @@ def router(
         body = await offload.run(lambda _: to_bytes(root))
         return conditional_response(request, body, MEDIA_TYPE, last_modified=last_modified, private=caller is not None)
 
-    def news_request(caller: Caller | None) -> SearchRequest:
-        return replace(_by_time(caller), since_ms=epoch_ms_nearest(clock() - NEWS_MAX_AGE), limit=MAX_NEWS_URLS)
+    async def news_of_this_site(caller: Caller | None, *, enough: int = MAX_NEWS_URLS) -> list[Mapping[str, Any]]:
+        """Return what the news sitemap lists, out of that many of the newest articles."""
+        since_ms = epoch_ms_nearest(clock() - NEWS_MAX_AGE)
+        found = await index.search(replace(_by_time(caller), since_ms=since_ms, limit=enough))
+        return [article for article in found.articles if is_canonical(article)]
+
+    async def has_news(caller: Caller | None) -> bool:
+        """Return whether there is a news sitemap; nearly always the newest article shows it."""
+        return bool(await news_of_this_site(caller, enough=1) or await news_of_this_site(caller))
 
     async def last_public_change(caller: Caller | None) -> datetime | None:
         return await last_change() if caller is None else None
@@ -104,9 +111,8 @@ def router(
         last_modified = await last_public_change(caller)
         async with errors_as_problems():
             days = await index.days(_by_time(caller))
-            recent = await index.search(replace(news_request(caller), limit=1))
+            news_file = [SitemapFile("news")] if await has_news(caller) else []
         root = etree.Element(SITEMAP + "sitemapindex", nsmap=PREFIXES)
-        news_file = [SitemapFile("news")] if recent.articles else []
         for file in (SitemapFile("pages"), *news_file, *files(days)):
             entry = add(root, SITEMAP + "sitemap")
             _locate(entry, f"{site}/sitemap-{file.name}.xml", file.updated_at)
@@ -131,8 +137,7 @@ def router(
     async def news(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
         async with errors_as_problems():
-            found = await index.search(news_request(caller))
-        own = [article for article in found.articles if is_canonical(article)]
+            own = await news_of_this_site(caller)
         if not own:  # a sitemap must not be empty
             raise not_found("sitemap, as nothing was published in the last two days")
         return await answer(request, caller, await offload.run(lambda _: _news(settings, own)), None)
