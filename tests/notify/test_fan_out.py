@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call
+from newswire_notify.deliveries import progress_publisher
 from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
@@ -233,6 +235,49 @@ async def test_outcomes_report_recipients_and_results(desk: Desk, receiver: Rece
     assert progressed["type"] == "newswire.deliveries.progressed.v1"
     ended = {"delivered": 1, "dead": 0, "superseded": 0, "cancelled": 0}
     assert progressed["data"] == {"id": "a1", "version": 1, "event": "a1.1"} | ended
+
+
+async def test_all_totals_that_have_changed_are_published_at_once(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_publisher, "PAGE", 2)
+    await desk.subscribe(f"{receiver.url}/ferry", FERRY)
+    for number in range(5):
+        await desk.publish(f"a{number}")
+    await desk.deliver()
+    publisher = DeliveryProgressPublisher(desk.queue, desk.broker, desk.keys, SITE)
+    assert [await publisher.announce(), await publisher.announce()] == [5, 0]
+    said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
+    assert sum(each["data"]["delivered"] for each in said if each["type"] == "newswire.deliveries.progressed.v1") == 5
+
+
+async def test_events_of_one_batch_are_announced_once_each(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/ferry", FERRY)
+    items = [await desk.put(f"a{number}") for number in range(130)]
+    await desk.fan_out([*items, *items])
+    await desk.fan_out(items)
+    said = [json.loads(fields[b"__data__"])["id"] for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
+    assert sorted(said) == sorted(f"a{number}.1.fanned_out" for number in range(130))
+    await desk.deliver()
+    assert len(receiver.got) == 130
+
+
+async def test_a_batch_that_could_not_be_announced_is_when_it_is_handled_again(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RedisConnectionError("away")
+
+    await desk.subscribe(f"{receiver.url}/ferry", FERRY)
+    items = [await desk.put(f"a{number}") for number in range(110)]
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.broker, "publish_all", fail)
+        with pytest.raises(RedisConnectionError):
+            await desk.fan_out(items)
+    await desk.fan_out(items)
+    assert await desk.redis.xlen(desk.keys.outcomes) == 110
+    await desk.deliver()
+    assert len(receiver.got) == 110
 
 
 async def test_namespaces_are_isolated(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> None:

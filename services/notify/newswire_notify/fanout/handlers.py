@@ -31,7 +31,7 @@ from newswire_notify.webhooks.rendering import envelope
 
 ANALYSIS_SECONDS = 60.0
 """Time limit for one article, whose text is at most 1 MiB. A batch that takes longer on a busy machine is retried."""
-FAN_OUT_BATCH_SIZE = 64
+FAN_OUT_BATCH_SIZE = 100
 """Events per round trip."""
 MAX_BATCH_RECORDS = 200
 """Fewer than other consumers read: matching an event and enqueuing its deliveries may take long."""
@@ -101,19 +101,35 @@ class FanOut:
 
     async def __call__(self, batch: Sequence[Message]) -> None:
         """Enqueue the deliveries of every event of a batch."""
-        items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
+        by_id: dict[str, Message] = {}  # a batch may contain an event twice
+        for item in batch:
+            if isinstance(item.payload, ArticlePublished | ArticleRetracted):
+                by_id.setdefault(item.event.id, item)
+        items = list(by_id.values())
         published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
         await self._matcher.prepare({language_of(article.language) for article in published})
-        for at in range(0, len(items), FAN_OUT_BATCH_SIZE):
-            chosen = items[at : at + FAN_OUT_BATCH_SIZE]
-            features = await self._analysed(chosen)
-            works = [self._fan_out(chosen, features)]
-            if self._then is not None:
-                works.append(self._then(chosen, features))
-            # Both end before a failure is reported: the batch is handled again then.
-            for result in await asyncio.gather(*works, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
+        following: list[asyncio.Task[None]] = []
+        then: asyncio.Task[None] | None = None
+        try:
+            for at in range(0, len(items), FAN_OUT_BATCH_SIZE):
+                chosen = items[at : at + FAN_OUT_BATCH_SIZE]
+                features = await self._analysed(chosen)
+                if self._then is not None:
+                    then = asyncio.create_task(_in_order(then, self._then, chosen, features))
+                    following.append(then)
+                expanded = await self._fan_out(chosen, features)
+                following.append(asyncio.create_task(self._announce(expanded)))
+        finally:
+            # All end before a failure is reported: the batch is handled again then.
+            ended = await asyncio.gather(*following, return_exceptions=True)
+        for each in ended:
+            if each is not None:
+                raise each
+
+    async def _announce(self, expanded: Sequence[ExpandedEvent]) -> None:
+        """Announce events, while the next ones are planned."""
+        await announce(self._broker, self._keys, expanded, self._clock())
+        self._announced += [each.event for each in expanded]
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
         """Analyse long articles, where a filter searches them, off the event loop; return their features by entry id."""
@@ -132,15 +148,13 @@ class FanOut:
                     raise DependencyUnavailableError("a long article could not be analysed in time") from error
         return features
 
-    async def _fan_out(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
+    async def _fan_out(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> list[ExpandedEvent]:
         """Plan events, and enqueue the first chunk of each, in as few round trips as possible.
 
-        Events are matched again where a filter has changed since.
+        Events are matched again where a filter has changed since. Returns the events that are to be announced.
         """
-        by_id: dict[str, Message] = {}
-        for item in items:
-            by_id.setdefault(item.event.id, item)  # a batch may contain an event twice
-        matched = await self._match(by_id.values(), features)
+        by_id = {item.event.id: item for item in items}
+        matched = await self._match(items, features)
         whole: list[ExpandedEvent] = []
         while matched:
             planned = await self._begin(matched)
@@ -151,8 +165,7 @@ class FanOut:
                 await self._matcher.catch_up()
                 again = [by_id[each] for each in [*refused, *(event.id for event, _ in matched)]]
                 matched = await self._match(again, features)
-        await announce(self._broker, self._keys, whole, self._clock())
-        self._announced += [each.event for each in whole]
+        return whole
 
     async def _match(self, items: Iterable[Message], features: Mapping[str, ArticleFeatures]) -> list[Matched]:
         """Match events; other tasks run in between."""
@@ -167,7 +180,7 @@ class FanOut:
         """Plan events, and claim deliveries for an idle worker in the same round trip, so that it sends them at once."""
         worker = max(self._workers, key=lambda each: each.free_slots, default=None)
         slots = worker.reserve() if worker else 0
-        claimed, announced = None, self._announced
+        claimed, announced = None, tuple(self._announced)  # more may be announced meanwhile
         try:
             planned, claimed = await self._queue.plan_and_claim(
                 matched,
@@ -210,6 +223,18 @@ class FanOut:
             envelope=envelope(item.event, with_data=retracted),
         )
         return plan, digests
+
+
+async def _in_order(
+    before: "asyncio.Task[None] | None",
+    then: Then,
+    items: Sequence[Message],
+    features: Mapping[str, ArticleFeatures],
+) -> None:
+    """Do what follows from events, after what follows from those before them."""
+    if before is not None:
+        await before
+    await then(items, features)
 
 
 def _expanded(matched: Sequence[Matched], planned: Sequence[ExpansionProgress | None]) -> list[ExpandedEvent]:
