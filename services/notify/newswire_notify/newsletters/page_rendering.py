@@ -23,9 +23,13 @@ templates(PACKAGE).globals |= {
 }
 _PRIVATE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 """Of pages whose address holds a signed link."""
-_PUBLIC = {"Cache-Control": "no-cache"}
 _POLICY = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; font-src 'self'"}
 """The fonts of a theme are allowed; scripts are not, as these pages have none."""
+_PUBLIC = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": f"{_POLICY['Content-Security-Policy']}; connect-src 'self'",
+}
+"""Tools that audit a page read /robots.txt from within it."""
 
 
 class NewsletterFrame:

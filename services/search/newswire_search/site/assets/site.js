@@ -15,20 +15,14 @@ const clock = (at) =>
     ? format("clock", CLOCK, at)
     : format("other day", { ...CLOCK, day: "numeric", month: "short" }, at);
 
-const inUtc = new Date().getTimezoneOffset() === 0 && ["UTC", "Etc/UTC"].includes(Intl.DateTimeFormat().resolvedOptions().timeZone);
-for (const time of inUtc ? [] : document.querySelectorAll("time[datetime][title]")) {
+const times = document.querySelectorAll("time[datetime][title]");
+// The name of the zone takes milliseconds as well.
+const inUtc = () => new Date().getTimezoneOffset() === 0 && ["UTC", "Etc/UTC"].includes(Intl.DateTimeFormat().resolvedOptions().timeZone);
+for (const time of times.length === 0 || inUtc() ? [] : times) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.getTime())) continue;
   const shown = "clock" in time.dataset ? clock(at) : moment(at);
   if (time.textContent !== shown) time.textContent = shown;
-}
-
-// On a narrow screen the current section may be outside of the row that scrolls.
-const current = document.querySelector(".sections [aria-current]");
-const row = current?.closest("ul");
-if (row && row.scrollWidth > row.clientWidth) {
-  const [item, shown] = [current.getBoundingClientRect(), row.getBoundingClientRect()];
-  row.scrollLeft += item.left + item.width / 2 - (shown.left + shown.width / 2);
 }
 
 // Sharing: buttons that need a script are hidden without it.
@@ -58,6 +52,15 @@ const PAUSE = 120; // ms without a key press before suggestions are requested
 const PATHS = { topic: "/topics/", author: "/authors/" };
 
 for (const input of document.querySelectorAll("input[data-suggest]")) attach(input);
+
+// On a narrow screen the current section may be outside of the row that scrolls. This reads the layout, so it comes after all
+// that changes the page: otherwise the page would be laid out twice.
+const current = document.querySelector(".sections [aria-current]");
+const row = current?.closest("ul");
+if (row && row.scrollWidth > row.clientWidth) {
+  const [item, shown] = [current.getBoundingClientRect(), row.getBoundingClientRect()];
+  row.scrollLeft += item.left + item.width / 2 - (shown.left + shown.width / 2);
+}
 
 function attach(input) {
   const names = Object.fromEntries(input.dataset.kinds.split(";").map((pair) => pair.split("=")));
