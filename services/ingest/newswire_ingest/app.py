@@ -113,7 +113,12 @@ def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorAction
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open the clients of ingest, and close them at the end."""
-    own = IngestSettings(**settings.model_dump()) if settings else IngestSettings()
+    own = IngestSettings() if settings is None else as_ingest_settings(settings)
     threading.Thread(target=language.load, daemon=True).start()
     async with open_redis(own.redis_url.get_secret_value()) as redis:
         yield assemble(redis, own)
+
+
+def as_ingest_settings(settings: Settings) -> IngestSettings:
+    """Return the settings with those of ingest added from the environment, if they are missing."""
+    return settings if isinstance(settings, IngestSettings) else IngestSettings(**settings.model_dump())
