@@ -18,6 +18,7 @@ from newswire.http.operation_ids import operation_name
         ("DELETE", "/v1/admin/articles/{article_id}", "deleteArticleAsAdmin"),
         ("POST", "/v1/admin/subscriptions/{subscription_id}/pause", "pauseSubscriptionAsAdmin"),
         ("POST", "/v1/topics/merge", "mergeTopics"),
+        ("POST", "/v1/users/{user_id}/sign-out", "signOutUser"),
         ("GET", "/v1/audit-log", "getAuditLog"),
         ("GET", "/v1/subscriptions/{subscription_id}/deliveries", "listSubscriptionDeliveries"),
         ("POST", "/v1/subscriptions/{subscription_id}/deliveries/{delivery_id}/replay", "replaySubscriptionDelivery"),

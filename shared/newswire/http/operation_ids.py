@@ -42,7 +42,7 @@ def _verb(method: str, nouns: list[str], *, ends_in_item: bool) -> str:
     if method == "get":
         return "list" if last.endswith("s") else "get"
     if method == "post" and not last.endswith("s") and len(nouns) > 1:
-        return nouns.pop()
+        return _camel(nouns.pop())
     if method == "post" and last.endswith("s"):
         nouns[-1] = _singular(last)
     return _ON_ITEM[method]
@@ -56,3 +56,8 @@ def _singular(noun: str) -> str:
 
 def _pascal(words: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in _NOT_WORDS.split(words))
+
+
+def _camel(words: str) -> str:
+    name = _pascal(words)
+    return name[:1].lower() + name[1:]
