@@ -52,6 +52,11 @@ CASES = {
     "keys list": Case(
         (), {"id", "account", "scopes", "label", "state", "created_at", "expires_at", "last_used_at"}, first
     ),
+    "users list": Case(
+        (),
+        {"id", "email", "name", "memberships", "created_at", "disabled_at", "last_sign_in_at", "has_password"},
+        first,
+    ),
     "audit list": Case((), {"id", "time", "act", "target_type", "target", "actor", "details"}, first),
     "subscriptions list": Case(
         ("--account", "subscriber"),
@@ -73,6 +78,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         call(one, "publish", "--title", "Crane returns", "--body", "<p>Back at the quay.</p>", "--topic", "Harbour")
         call(one, "subscribe", "https://receiver.example/first")
         call(one, "newsletters", "create", "ferries", *NEWSLETTER)
+        user = ("ida@harbour.example", "--name", "Ida Roth", "--account", "gazette", "--role", "editor")
+        call(one, "users", "create", *user)
         asyncio.run(poison(one))
         until(lambda: json.loads(call(one, "dead-letters", "list", "--json").stdout))
         yield one
