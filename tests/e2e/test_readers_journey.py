@@ -148,6 +148,7 @@ class Journey:
 
     def sign_up(self, path: str, address: str) -> None:
         """Sign up in the box of an article with all of its topics."""
+        until(lambda: "newsletter-email" in self.get(path).text)  # pages read the list of newsletters every two seconds
         self.chromium.get(self.running.site + path)
         for topic in self.chromium.find_elements(By.CSS_SELECTOR, ".newsletter-box [name=topics]"):
             if not topic.is_selected():
