@@ -210,6 +210,7 @@ def test_every_key_is_declared_and_every_declared_key_is_seen(running: Running, 
     with endpoints() as to:
         deliveries_of_every_kind(client, to, written)
         articles_of_every_kind(client)
+        people_sign_in(client, running.site)
         asyncio.run(operations(url, to))
         client.put("to-many", topics=["Everybody"])
         until(lambda: written.saw("expanding"))
@@ -248,6 +249,17 @@ def deliveries_of_every_kind(client: Client, to: Endpoints, written: WrittenKeys
     client("ADMIN", "POST", "/v1/stream/tokens", {})
     client("PUBLISHER", "DELETE", f"/v1/articles/{article['id']}")
     client("ADMIN", "DELETE", f"/v1/admin/subscriptions/{ok}", {"reason": "it floods us"})
+
+
+def people_sign_in(client: Client, site: str) -> None:
+    """A user who signs in by a link, and somebody who guesses."""
+    user = {"email": "ida@harbour.example", "name": "Ida Roth", "memberships": {"gazette": ["editor"]}}
+    made = client("ADMIN", "POST", "/v1/users", user)
+    link = client("ADMIN", "POST", f"/v1/users/{made['id']}/links", {"purpose": "sign-in"})
+    path = httpx.URL(link["url"]).path
+    assert httpx.post(site + path, trust_env=False).status_code == 303
+    guess = {"email": "ida@harbour.example", "password": "a guess"}
+    assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
 
 
 def articles_of_every_kind(client: Client) -> None:
