@@ -102,6 +102,7 @@ def test_every_function_has_tests_of_its_own() -> None:
         "notify/newsletters/test_redis_functions",
         "notify/test_websub_functions",
         "shared/test_redis_functions_of_groups_and_accounts",
+        "shared/users/test_redis_functions",
     )
     tests = "\n".join((ROOT / f"tests/{file}.py").read_text() for file in files)
     assert len(registered) > 30

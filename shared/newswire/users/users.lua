@@ -17,8 +17,8 @@ local function create_user(keys, args)
   return 1
 end
 
--- KEYS user, e-mail addresses; arguments: id, revision (the expected one), fields to set ('' removes one), email and new_email (folded, if it
--- changes), account_prefix, joined and left (names of accounts). Returns OK | MISSING | CHANGED | TAKEN
+-- KEYS user, e-mail addresses; arguments: id, revision (the expected one), fields to set ('' removes one), email and new_email
+-- (folded), account_prefix, joined and left (names of accounts). Returns OK | MISSING | CHANGED | TAKEN
 local function update_user(keys, args)
   local revision = redis.call('HGET', keys[1], 'revision')
   if not revision then return 'MISSING' end

@@ -154,6 +154,17 @@ async def test_add_item_numbers_an_article_once_and_its_corrections_again(store:
     assert await store.redis.zscore(store.keys.key("newsletter_corrections", "n1"), "a1") == 3
 
 
+async def test_read_items_returns_what_matched_between_two_numbers(store: Newsletters) -> None:
+    await create(store)
+    for article, corrected in (("a1", False), ("a2", False), ("a3", False), ("a1", True)):
+        named = {"newsletter": "n1", "article": article, "topics": f'["{article}"]', "now": NOW, "corrected": corrected}
+        await store.call("add_item", **named)
+    read = await store.call("read_items", newsletter="n1", after=1, last=4)
+    assert read == [[b"a2", b"2", b"a3", b"3"], [b"a1", b"4"], [b'["a2"]', b'["a3"]', b'["a1"]']]
+    assert await store.call("read_items", newsletter="n1", after=4, last=9) == [[], [], []]
+    assert await store.call("read_items", newsletter="none", after=0, last=9) == [[], [], []]
+
+
 async def test_remove_item_forgets_an_article(store: Newsletters) -> None:
     await store.call("add_item", newsletter="n1", article="a1", topics="[]", now=NOW, corrected=False)
     assert await store.call("remove_item", newsletter="n1", article="a1") == 1
