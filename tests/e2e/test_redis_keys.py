@@ -252,7 +252,7 @@ def deliveries_of_every_kind(client: Client, to: Endpoints, written: WrittenKeys
 
 
 def people_sign_in(client: Client, site: str) -> None:
-    """A user who signs in by a link, and somebody who guesses."""
+    """A user signs in by a link, and a sign-in with a wrong password fails."""
     user = {"email": "ida@harbour.example", "name": "Ida Roth", "memberships": {"gazette": ["editor"]}}
     made = client("ADMIN", "POST", "/v1/users", user)
     link = client("ADMIN", "POST", f"/v1/users/{made['id']}/links", {"purpose": "sign-in"})

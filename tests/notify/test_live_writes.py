@@ -276,7 +276,7 @@ def open_streams() -> float:
 
 
 class RawReader:
-    """A connection that reads as it is told, and decodes the response."""
+    """A connection whose reads the test controls; it decodes the response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

@@ -74,7 +74,9 @@ def list_(
     """List the users, oldest first."""
 
     async def work(stores: Stores, service: "UserService") -> list[Record]:
-        return [_record(user) for user in await service.users.list(account=account)]
+        from newswire.users.records import user_document
+
+        return [user_document(user) for user in await service.users.list(account=account)]
 
     columns = {
         "email": member("email"),
@@ -205,16 +207,3 @@ async def _existing(service: "UserService", email: str) -> "User":
 def _say_link(site: str, path: str, lifetime: str) -> None:
     note(f"the link works once, within {lifetime}")
     say(f"{site.rstrip('/')}{path}")
-
-
-def _record(user: "User") -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "memberships": {account: sorted(roles) for account, roles in sorted(user.memberships.items())},
-        "created_at": user.created_at,
-        "disabled_at": user.disabled_at,
-        "last_sign_in_at": user.last_sign_in_at,
-        "has_password": user.has_password,
-    }

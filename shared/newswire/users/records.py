@@ -1,6 +1,7 @@
 """The record of a user in Redis, and the functions on it."""
 
 from datetime import datetime
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -42,3 +43,17 @@ def read_user(fields: dict[bytes, bytes]) -> User:
         last_sign_in_at=from_epoch_ms(int(signed_in)) if signed_in else None,
         has_password=bool(fields.get(b"password")),
     )
+
+
+def user_document(user: User) -> dict[str, Any]:
+    """Return a user as clients see it: everything except the hash of the password."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "memberships": {account: sorted(roles) for account, roles in sorted(user.memberships.items())},
+        "created_at": user.created_at,
+        "disabled_at": user.disabled_at,
+        "last_sign_in_at": user.last_sign_in_at,
+        "has_password": user.has_password,
+    }

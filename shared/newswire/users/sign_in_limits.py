@@ -1,6 +1,6 @@
 """Limits on failed sign-ins, counted in Redis for all processes.
 
-Guessing one password is limited by address of the user and network together: somebody elsewhere who fails on purpose cannot lock
+Guessing one password is limited by address of the user and network together: failures from other networks do not lock
 the user out. Guessing many users' passwords is limited by network, and an attack from many networks by address.
 """
 

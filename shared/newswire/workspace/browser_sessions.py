@@ -50,7 +50,7 @@ class BrowserSessions:
         """Return the user who is signed in.
 
         Raises:
-            newswire.http.problems.ProblemError: nobody is (401).
+            newswire.http.problems.ProblemError: no user is signed in (401).
         """
         found = await self.find(request)
         if found is None:

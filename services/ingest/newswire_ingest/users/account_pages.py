@@ -1,7 +1,6 @@
 """The pages on which users manage their own sign-in: name, password, browsers, and proving again who they are."""
 
 from collections.abc import Mapping
-from math import ceil
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -13,7 +12,7 @@ from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, clien
 from newswire.workspace.frame import Workspace
 from newswire.workspace.texts import texts
 from newswire_ingest.users.browser_names import browser_name
-from newswire_ingest.users.sign_in_pages import HOME, PACKAGE
+from newswire_ingest.users.sign_in_pages import HOME, PACKAGE, too_many_failures
 
 PROVE_PATH = "/account/prove"
 
@@ -67,7 +66,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             try:
                 confirmed = await service.confirm_password(signed_in.session, user, sent.one("current"), client)
             except TooManyFailuresError as error:
-                message = wording["too_many"].format(minutes=ceil(error.seconds / 60))
+                message = too_many_failures(wording, error)
                 return await account(request, signed_in, {"current_error": message}, status=429)
             if confirmed is None:
                 return await account(request, signed_in, {"current_error": wording["wrong_password"]}, status=403)
@@ -105,7 +104,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
                 signed_in.session, signed_in.user, sent.one("password"), client_of_request(request)
             )
         except TooManyFailuresError as error:
-            return prove(request, signed_in, 429, wording["too_many"].format(minutes=ceil(error.seconds / 60)))
+            return prove(request, signed_in, 429, too_many_failures(wording, error))
         if confirmed is None:
             return prove(request, signed_in, 403, wording["wrong_password"])
         return RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)

@@ -1,5 +1,6 @@
 """The pages for signing in: by password, or by a one-time link. GET never changes anything, and never uses a link up."""
 
+from collections.abc import Mapping
 from math import ceil
 
 from fastapi import APIRouter, Request
@@ -7,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from newswire.concurrency.offload import OffloadError
 from newswire.http.forms import FormData, read_form
-from newswire.users.models import UserChangedError, WeakPasswordError
+from newswire.users.models import StartedSession, UserChangedError, WeakPasswordError
 from newswire.users.one_time_links import LinkPurpose
 from newswire.users.service import UserService, actor_of
 from newswire.users.sign_in_limits import TooManyFailuresError
@@ -57,15 +58,13 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         try:
             started = await service.sign_in(email, sent.one("password"), client_of_request(request))
         except TooManyFailuresError as error:
-            message = wording["too_many"].format(minutes=ceil(error.seconds / 60))
+            message = too_many_failures(wording, error)
             return form(request, email=email, error=message, status=429, **{"Retry-After": str(error.seconds)})
         except OffloadError:
             return form(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
         if started is None:
             return form(request, email=email, error=wording["wrong_sign_in"], status=403)
-        response = RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)
-        browsers.start(response, started)
-        return response
+        return signed_in_at(local_path(request.query_params.get("next", ""), HOME), started)
 
     @routes.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -88,10 +87,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         user = await service.linked_user(LinkPurpose.SIGN_IN, token, use=True)
         if user is None:
             return ended(request)
-        started = await service.start_session(user, client_of_request(request), method="link")
-        response = RedirectResponse(HOME, 303)
-        browsers.start(response, started)
-        return response
+        return signed_in_at(HOME, await service.start_session(user, client_of_request(request), method="link"))
 
     @routes.get("/invitation/{token}")
     async def invitation_page(request: Request, token: str) -> Response:
@@ -142,8 +138,12 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         except UserChangedError:
             return ended(request)
         await service.linked_user(purpose, token, use=True)
-        response = RedirectResponse(HOME, 303)
-        browsers.start(response, await service.start_session(user, client, method="link"))
+        return signed_in_at(HOME, await service.start_session(user, client, method="link"))
+
+    def signed_in_at(path: str, started: StartedSession) -> Response:
+        """Return the response that puts a session into the browser and leads to a page."""
+        response = RedirectResponse(path, 303)
+        browsers.start(response, started)
         return response
 
     def ended(request: Request) -> Response:
@@ -158,3 +158,8 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         )
 
     return routes
+
+
+def too_many_failures(wording: Mapping[str, str], error: TooManyFailuresError) -> str:
+    """Return the text that says when the next attempt is accepted."""
+    return wording["too_many"].format(minutes=ceil(error.seconds / 60))

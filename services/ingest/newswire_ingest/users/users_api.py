@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -24,6 +24,7 @@ from newswire.users.models import (
 )
 from newswire.users.names import MAX_NAME_CHARS
 from newswire.users.one_time_links import LIFETIMES, LinkPurpose
+from newswire.users.records import user_document
 from newswire.users.roles import Role
 from newswire.users.service import UserService
 from newswire.validation.email_addresses import MAX_ADDRESS_LENGTH
@@ -119,7 +120,7 @@ def router(service: UserService, site: str) -> APIRouter:
             user = await service.create(draft.email, draft.name, memberships, by=request_actor(caller, request))
         except UserError as error:
             raise _problem(error) from None
-        return json_answer(_view(user), 201, {"Location": f"{PATH}/{user.id}"})
+        return json_answer(user_document(user), 201, {"Location": f"{PATH}/{user.id}"})
 
     @routes.get("", response_model=UserList, summary="List users")
     async def read_users(
@@ -132,11 +133,11 @@ def router(service: UserService, site: str) -> APIRouter:
         found = await service.users.list(account=params.account, after=after, limit=params.limit + 1)
         page = found[: params.limit]
         following = await next_cursor(request, caller, page[-1].id if len(found) > params.limit else None)
-        return json_answer({"users": [_view(user) for user in page], "next_cursor": following})
+        return json_answer({"users": [user_document(user) for user in page], "next_cursor": following})
 
     @routes.get("/{user_id}", response_model=UserView, summary="Read a user")
     async def read_user(caller: Admin, _: NoParameters, user_id: str) -> Response:
-        return json_answer(_view(await existing(user_id)))
+        return json_answer(user_document(await existing(user_id)))
 
     @routes.patch(
         "/{user_id}",
@@ -161,7 +162,7 @@ def router(service: UserService, site: str) -> APIRouter:
                 await service.enable(user, by=by)
         except UserError as error:
             raise _problem(error) from None
-        return json_answer(_view(await existing(user_id)))
+        return json_answer(user_document(await existing(user_id)))
 
     @routes.delete(
         "/{user_id}", status_code=204, summary="Delete a user: its sessions end", responses=problems("last-admin")
@@ -226,16 +227,3 @@ def _problem(error: UserError) -> Exception:
             )
         case _:
             raise error
-
-
-def _view(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "memberships": {account: sorted(roles) for account, roles in sorted(user.memberships.items())},
-        "created_at": user.created_at,
-        "disabled_at": user.disabled_at,
-        "last_sign_in_at": user.last_sign_in_at,
-        "has_password": user.has_password,
-    }

@@ -20,8 +20,8 @@ class SmtpUrlError(ValueError):
 class SmtpServer:
     """A mail server by its URL: ``smtp://host`` or ``smtps://host``, with user and password percent-encoded.
 
-    ``smtp://`` uses STARTTLS where the server offers it. ``?starttls=required`` insists on it, and so does a password: whoever can
-    change what the server offers could read it otherwise. ``?starttls=never`` does without. Certificates are checked always.
+    ``smtp://`` uses STARTTLS where the server offers it. ``?starttls=required`` insists on it, and so does a password: an attacker
+    who removes the offer could read it otherwise. ``?starttls=never`` does without. Certificates are checked always.
     """
 
     def __init__(self, url: str, local_hostname: str, timeout: float) -> None:
@@ -110,7 +110,7 @@ async def _greet(client: SMTP) -> None:
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether a host is this computer, which nobody else can listen to."""
+    """Return whether a host is this computer, so that its traffic cannot be read on a network."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
