@@ -3,7 +3,7 @@ FROM python:3.13-slim AS wheels
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY requirements-build.lock ./
-RUN python3 -m venv venv && venv/bin/python -m pip install --require-hashes -r requirements-build.lock
+RUN python3 -m venv venv && venv/bin/python -m pip install --no-deps --require-hashes -r requirements-build.lock
 COPY shared shared
 COPY services services
 COPY cli cli

@@ -22,7 +22,7 @@ install: .venv/installed ## set up .venv with everything that is needed
 	@echo "Setting up .venv (once, half a minute) ..."
 	@$(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/^ *# via/p' requirements.lock > .venv/uv.lock && $(PIP) install --require-hashes -r .venv/uv.lock
-	@$(UV) --require-hashes -r requirements.lock || $(PIP) install --require-hashes -r requirements.lock
+	@$(UV) --no-deps --require-hashes -r requirements.lock || $(PIP) install --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e %)
 	@touch $@
 

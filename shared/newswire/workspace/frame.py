@@ -1,12 +1,13 @@
 """The frame of the pages behind the sign-in: navigation, language, errors as pages, and headers that keep them private."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from babel import Locale
 from babel.dates import format_datetime
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.page_routes import page_route
 from newswire.http.problems import ProblemError
 from newswire.http.read_limits import Cost, charged_without_key
@@ -22,6 +23,9 @@ NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
 )
 """The sections: path, text, and the permission without which they are not shown."""
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex"}
+
+_WITH_SCRIPTS = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
+"""For pages with scripts; the others admit none."""
 
 STYLE_SHEET = add_asset(PACKAGE, "workspace.css", service="ingest")
 
@@ -46,19 +50,22 @@ class Workspace:
         package: str = PACKAGE,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
+        scripts: Sequence[str] = (),
+        styles: Sequence[str] = (),
         **values: object,
     ) -> Response:
-        """Return a page."""
+        """Return a page; ``scripts`` and ``styles`` are addresses of `add_asset`, beside the style sheet of all pages."""
         language = self.language(request)
         locale = Locale.parse("en_001" if language == "en" else language)
         text = (
             templates(package, PACKAGE)
             .get_template(template)
             .render(
-                style=STYLE_SHEET,
+                styles=[STYLE_SHEET, *styles],
+                scripts=scripts,
                 csrf_field=CSRF_FIELD,
                 language=language,
-                t=texts(language),
+                t=texts(language, package),
                 site_name=self._site_name,
                 user=signed_in.user if signed_in else None,
                 csrf=signed_in.csrf if signed_in else "",
@@ -68,7 +75,8 @@ class Workspace:
                 **values,
             )
         )
-        return HTMLResponse(text, status, _HEADERS | dict(headers or {}))
+        policy = _WITH_SCRIPTS if scripts else {}
+        return HTMLResponse(text, status, _HEADERS | policy | dict(headers or {}))
 
     def language(self, request: Request) -> str:
         """Return the language of a browser."""

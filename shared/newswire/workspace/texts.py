@@ -1,4 +1,4 @@
-"""The texts of the workspace in four languages: `texts/*.json`."""
+"""The texts of the workspace in four languages: `texts/*.json` here, and in the packages of further pages."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,9 +11,12 @@ _MAX_HEADER_CHARS = 500
 
 
 @cache
-def texts(language: str) -> Mapping[str, str]:
-    """Return the texts of one of the `LANGUAGES`."""
+def texts(language: str, package: str | None = None) -> Mapping[str, str]:
+    """Return the texts in one of the `LANGUAGES`: those of the workspace, and those that a package adds."""
     found: dict[str, str] = orjson.loads(files(__package__).joinpath("texts", f"{language}.json").read_bytes())
+    added = files(package).joinpath("texts", f"{language}.json") if package else None
+    if added is not None and added.is_file():
+        found |= orjson.loads(added.read_bytes())
     return found
 
 
