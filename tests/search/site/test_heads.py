@@ -152,6 +152,7 @@ async def test_a_list(client: httpx.AsyncClient, path: str, canonical: str) -> N
     items = collection["mainEntity"]["itemListElement"]
     assert f"{SITE}/articles/a1/quay-script-closes" in [item["url"] for item in items]
     assert [item["position"] for item in items] == list(range(1, len(items) + 1))
+    assert all(item["name"] for item in items)
 
 
 async def test_search_results_and_errors_are_not_indexed(client: httpx.AsyncClient) -> None:

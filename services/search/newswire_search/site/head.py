@@ -173,7 +173,12 @@ class Heads:
                 and {
                     "@type": "ItemList",
                     "itemListElement": [
-                        {"@type": "ListItem", "position": at, "url": self._settings.site + article.path}
+                        {
+                            "@type": "ListItem",
+                            "position": at,
+                            "url": self._settings.site + article.path,
+                            "name": article.title,
+                        }
                         for at, article in enumerate(articles, 1)
                     ],
                 },
