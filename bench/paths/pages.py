@@ -25,7 +25,7 @@ from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_ingest.articles.publishing import Version
 from newswire_search.app import GROUP
-from newswire_search.site.state_cache import MAX_SECONDS
+from newswire_search.query.state_cache import MAX_SECONDS
 
 FEWEST = 1000
 NAMESPACE = "bench-pages"

@@ -13,6 +13,7 @@ from newswire_search.feeds import api as feeds
 from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.port import IndexReader
 from newswire_search.query import api
+from newswire_search.query.kept_answers import KeptAnswers
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
@@ -39,7 +40,7 @@ def client_for(
     readable = RetractionFilteredIndex(index, redis, keys)
     site = reader_site(readable, settings, read_state, newsletters)
     routers = [
-        api.router(readable),
+        api.router(readable, KeptAnswers(read_state, timedelta())),
         feeds.router(index, settings, changed),
         sitemaps.router(index, settings, changed, clock=lambda: NOW),
         discovery.router(settings),

@@ -15,6 +15,7 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.models import SearchPage, SearchRequest
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query import cursor
+from newswire_search.query.state_cache import MAX_SECONDS
 from tests.search import reader_client
 from tests.search.samples import publish, put, retract
 
@@ -272,7 +273,7 @@ async def test_requests_that_need_no_index_are_validated_as_strictly(
 
 
 async def test_expired_cursor_is_410(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cursor, "CURSOR_LIFETIME_SECONDS", -1)
+    monkeypatch.setattr(cursor, "CURSOR_LIFETIME_SECONDS", -MAX_SECONDS - 1)
     first = await search(client, "limit=1")
     answer = await client.get(f"/v1/search?limit=1&cursor={first['next_cursor']}")
     assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")

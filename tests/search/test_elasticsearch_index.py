@@ -104,6 +104,7 @@ async def test_deleted_index_is_created_again(
             lambda: elasticsearch_index.write([publish("a2", "Boat")]),
             lambda: search(elasticsearch_index, "ferry"),
             lambda: search(elasticsearch_index),
+            lambda: elasticsearch_index.search_all([request("ferry"), request("boat")]),
             lambda: elasticsearch_index.get("a1"),
             elasticsearch_index.check,
         ):
@@ -123,6 +124,8 @@ async def test_a_server_that_is_down_is_unavailable() -> None:
         await index.write([publish("a1")])
     with pytest.raises(DependencyUnavailableError):
         await search(index, "ferry")
+    with pytest.raises(DependencyUnavailableError):
+        await index.search_all([request("ferry"), request("boat")])
     with pytest.raises(DependencyUnavailableError):
         await index.get("a1")
     assert "Elasticsearch" in (await index.check() or "")

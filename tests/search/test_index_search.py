@@ -6,7 +6,7 @@ from newswire.text.query import parse
 from newswire_search.index.models import FieldFilter, Sort
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query.serializers import highlights
-from tests.search.samples import avoiding, found, publish, put, search, values, wanting
+from tests.search.samples import avoiding, found, publish, put, request, search, values, wanting
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ async def test_highlights_are_escaped_except_for_marks(index: ArticleIndex) -> N
         index, publish("b1", "<b>Ferry</b> & <mark>fares</mark>", 'A "ferry" <script>alert(1)</script> ran & ran')
     )
     page = await search(index, "ferry script")
-    shown = highlights(page.articles[0], parse("ferry script"))
+    shown = highlights(page.articles[0], page.articles[0]["text"], parse("ferry script"))
     assert shown["title"] == ["&lt;b&gt;<mark>Ferry</mark>&lt;/b&gt; &amp; &lt;mark&gt;fares&lt;/mark&gt;"]
     assert len(shown["body"]) == 1
     bare = shown["body"][0].replace("<mark>", "").replace("</mark>", "")
@@ -186,7 +186,7 @@ async def test_highlights_are_escaped_except_for_marks(index: ArticleIndex) -> N
 
 async def test_there_is_nothing_to_highlight_without_words(harbour: ArticleIndex) -> None:
     page = await search(harbour, "-ferry")
-    assert highlights(page.articles[0], parse("-ferry")) == {"title": [], "body": []}
+    assert highlights(page.articles[0], page.articles[0]["text"], parse("-ferry")) == {"title": [], "body": []}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ async def test_dates_and_beginnings_of_words(harbour: ArticleIndex, q: str, expe
 async def test_article_is_highlighted_in_its_own_language(index: ArticleIndex) -> None:
     await put(index, publish("de", "Neue Häuser", "Die alten Häuser stehen noch.", language="de"))
     page = await search(index, "Hauses")
-    assert highlights(page.articles[0], parse("Hauses")) == {
+    assert highlights(page.articles[0], page.articles[0]["text"], parse("Hauses")) == {
         "title": ["Neue <mark>Häuser</mark>"],
         "body": ["Die alten <mark>Häuser</mark> stehen noch."],
     }
@@ -235,3 +235,17 @@ async def test_total_and_facets_may_be_requested_without_articles(harbour: Artic
     facets = await search(harbour, sort=Sort.NEWEST, limit=0, with_total=False, facet_fields=("category",))
     assert (facets.total, facets.articles, facets.next) == (0, [], None)
     assert {each.value: each.count for each in facets.facets["category"]} == {"Travel": 2, "Weather": 1}
+
+
+async def test_searches_that_run_together_return_what_each_returns_alone(harbour: ArticleIndex) -> None:
+    requests = [
+        request("ferry", limit=1),
+        request("harbour", Sort.NEWEST, limit=0),
+        request("harbour", filters=wanting("publisher", "coast weekly"), with_body=False, with_facets=False),
+        request("zeppelin"),
+    ]
+    together = await harbour.search_all(requests)
+    assert together == [await harbour.search(each) for each in requests]
+    assert [page.total for page in together] == [2, 2, 1, 0]
+    assert await harbour.search_all(requests[:1]) == together[:1]
+    assert await harbour.search_all([]) == []

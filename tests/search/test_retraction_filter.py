@@ -34,6 +34,20 @@ async def test_article_is_hidden_once_its_record_is_erased(
     assert (await readable.get("a2") or {})["title"] == "Ferry floats"  # type: ignore[index]
 
 
+async def test_searches_that_run_together_hide_an_erased_article(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    await put(embedded_index, publish("a1", "Ferry sinks"), publish("a2", "Ferry floats"))
+    await on_record(redis, keys, "a1", 1)
+    await on_record(redis, keys, "a2", 1)
+    readable = RetractionFilteredIndex(embedded_index, redis, keys)
+    await redis.delete(keys.version("a1", 1))
+    pages = await readable.search_all([request("ferry"), request("sinks"), request("floats")])
+    assert [(ids(page), page.total) for page in pages] == [(["a2"], 1), ([], 0), (["a2"], 1)]
+    assert await readable.search_all([]) == []
+
+
 async def test_article_is_not_counted_once_it_is_retracted(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:

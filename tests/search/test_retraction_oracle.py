@@ -26,6 +26,7 @@ from newswire_search.feeds import api as feeds
 from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query import api
+from newswire_search.query.kept_answers import KeptAnswers
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import sitemaps
@@ -103,7 +104,7 @@ async def readers(indexes: list[ArticleIndex], redis: Redis, redis_url: str, nam
             changed = last_modified_source(read_state)
             site = reader_site(readable, settings, read_state)
             routers = [
-                api.router(readable),
+                api.router(readable, KeptAnswers(read_state, timedelta(milliseconds=50))),
                 site.router,
                 feeds.router(readable, settings, changed),
                 sitemaps.router(readable, settings, changed),

@@ -10,7 +10,7 @@ from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import ArticleIndex, IndexReader
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
-from newswire_search.query.spelling import correction
+from newswire_search.query.service import search
 from tests.search.samples import publish, put, request, retract, wanting
 from tests.search.test_retraction_filter import on_record
 
@@ -28,7 +28,7 @@ async def library(index: ArticleIndex) -> ArticleIndex:
 
 async def meant(index: IndexReader, q: str, **more: object) -> str | None:
     asked = request(q, **more)  # type: ignore[arg-type]
-    return await correction(index, q, asked, await index.search(asked))
+    return (await search(index, asked, q)).suggestion
 
 
 CORRECTIONS = [

@@ -28,6 +28,7 @@ from newswire_search.indexing.handlers import subscribe
 from newswire_search.indexing.indexed_events import IndexedEventPublisher
 from newswire_search.maintenance.index_maintainer import IndexMaintainer
 from newswire_search.query import api
+from newswire_search.query.kept_answers import KeptAnswers
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
@@ -112,7 +113,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         yield Service(
             name="search",
             routers=[
-                api.router(readable),
+                api.router(readable, KeptAnswers(read_state, refresh)),
                 feeds.router(readable, search_settings, last_change),
                 sitemaps.router(readable, search_settings, last_change),
                 discovery.router(search_settings),

@@ -8,10 +8,11 @@ Responses to other methods, which may hold a new key beside text that the client
 import gzip
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import zstandard
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newswire.concurrency.offload import Offload, OffloadError
@@ -33,6 +34,20 @@ _COMPRESSIBLE = re.compile(
 _CODING = re.compile(r"\s*([A-Za-z0-9*-]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?")
 _pool = Offload("compress")
 _of_thread = threading.local()
+
+
+class KeptResponse(Response):
+    """Sends a body that is kept, and that is compressed at most once in each coding."""
+
+    def __init__(self, body: bytes, coded: dict[str, bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        """Send a body. ``coded`` are its compressed copies so far, to which others are added."""
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._coded = coded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, CODED_BODIES: self._coded})
 
 
 def chosen_coding(accepted: str) -> str | None:

@@ -12,9 +12,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from newswire.http.compression import CODED_BODIES
+from newswire.http.compression import KeptResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +31,6 @@ def representation_of(body: bytes, media_type: str) -> Representation:
     """Return a representation with its entity tag."""
     # Weak: compressed and uncompressed responses are the same to a reader.
     return Representation(body, media_type, f'W/"{hashlib.sha256(body).hexdigest()[:32]}"')
-
-
-class _RepresentationResponse(Response):
-    """Sends a representation together with its coded bodies."""
-
-    def __init__(self, content: Representation, headers: Mapping[str, str]) -> None:
-        super().__init__(content.body, media_type=content.media_type, headers=headers)
-        self._coded = content.coded
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, CODED_BODIES: self._coded})
 
 
 def conditional_response(
@@ -80,7 +66,7 @@ def response_of(
         response_headers["Last-Modified"] = format_datetime(last_modified, usegmt=True)
     if _not_modified(request, content.tag, last_modified):
         return Response(status_code=304, headers=response_headers)
-    return _RepresentationResponse(content, response_headers)
+    return KeptResponse(content.body, content.coded, content.media_type, response_headers)
 
 
 def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:

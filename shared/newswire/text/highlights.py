@@ -1,9 +1,9 @@
 """Highlights: the passages of a text that match a query, as HTML in which ``<mark>`` is the only markup."""
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 from newswire.text.analysis import DEFAULT, Token, bare, joined_tokens, loose_tokens, tokens
 from newswire.text.query_matching import Analysed, beginnings, occurrences, positive_phrases
@@ -17,28 +17,53 @@ def highlight(
     Set ``title`` for a title, so that terms searched in titles only are marked too. The result is empty if the text contains no
     term of the query.
     """
-    phrases, terms, prefixes = _terms_to_mark(query, title)
-    single = all(len(phrase) == 1 for phrase in phrases)
-    read = loose_tokens if single else tokens
-    found = read(text, terms, language, prefixes)
-    marked = _marked_tokens(found, phrases)
-    if prefixes:
-        marked += [token for token in found if bare(text[token.start : token.end].lower()).startswith(prefixes)]
-    marked += _marked_tokens(joined_tokens(text, terms, language, phrases=not single), phrases)
-    if not marked:
+    wanted = _wanted(query, title)
+    found = _marked_words(text, wanted, language) if wanted.are_words else _marked_phrases(text, wanted, language)
+    if not found:
         return []
-    marked = _without_nested(marked)
-    spans = [(token.start, token.end) for token in marked]
+    marked = _without_nested(found) if len(found) > 1 else found
     if fragments == 0:
-        return [_render(text, 0, len(text), spans)]
-    return [_render(text, start, end, spans) for start, end in _passages(text, marked, fragments, width)]
+        return [_render(text, 0, len(text), marked)]
+    return [_render(text, start, end, marked) for start, end in _passages(text, marked, fragments, width)]
+
+
+class _Wanted(NamedTuple):
+    """What is marked for a query."""
+
+    phrases: frozenset[tuple[str, ...]]
+    terms: frozenset[str]
+    prefixes: tuple[str, ...]
+    are_words: bool
+    """Whether each phrase is a single word, so that positions do not matter."""
 
 
 @lru_cache(maxsize=256)
-def _terms_to_mark(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
-    """Return the phrases to be marked, their terms, and the prefixes: the same for all results."""
+def _wanted(query: Analysed, title: bool) -> _Wanted:
+    """Return what is marked, the same for all results."""
     phrases = frozenset(phrase.terms for phrase in positive_phrases(query) if title or phrase.field != "title")
-    return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
+    terms = frozenset(term for phrase in phrases for term in phrase)
+    return _Wanted(phrases, terms, tuple(beginnings(query)), all(len(phrase) == 1 for phrase in phrases))
+
+
+def _marked_words(text: str, wanted: _Wanted, language: str) -> list[Token]:
+    """Return the tokens that are one of the words, or begin like a wanted one."""
+    found = loose_tokens(text, wanted.terms, language, wanted.prefixes)
+    if wanted.prefixes:
+        found = [token for token in found if not wanted.terms.isdisjoint(token.terms) or _begins(text, token, wanted)]
+    return found + joined_tokens(text, wanted.terms, language, phrases=False)
+
+
+def _marked_phrases(text: str, wanted: _Wanted, language: str) -> list[Token]:
+    """Return the tokens that are part of a phrase, or begin like a wanted word."""
+    found = tokens(text, wanted.terms, language, wanted.prefixes)
+    marked = _in_phrases(found, wanted.phrases)
+    if wanted.prefixes:
+        marked += [token for token in found if _begins(text, token, wanted)]
+    return marked + _in_phrases(joined_tokens(text, wanted.terms, language), wanted.phrases)
+
+
+def _begins(text: str, token: Token, wanted: _Wanted) -> bool:
+    return bare(text[token.start : token.end].lower()).startswith(wanted.prefixes)
 
 
 def opening(text: str, width: int) -> str:
@@ -50,7 +75,7 @@ def opening(text: str, width: int) -> str:
     return escape(text[:end].rstrip()) + " …"
 
 
-def _marked_tokens(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
+def _in_phrases(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
     """Return the tokens that are part of a phrase."""
     positions: dict[str, list[int]] = {}
     owners: dict[int, int] = {}
@@ -83,18 +108,20 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
     one with the most marks.
     """
     candidates: list[tuple[int, int, int, int, int]] = []
-    inside: Counter[tuple[str, ...]] = Counter()
-    after = 0
+    inside: dict[tuple[str, ...], int] = {}
+    after, count = 0, len(marked)
     for first, token in enumerate(marked):
         limit = max(token.start + width * 2 // 3, token.end)
-        while after < len(marked) and marked[after].end <= limit:
-            inside[marked[after].terms] += 1
+        while after < count and marked[after].end <= limit:
+            terms = marked[after].terms
+            inside[terms] = inside.get(terms, 0) + 1
             after += 1
         first_occurrences = _first_occurrences(marked[first:after], len(inside)) if len(inside) > 1 else 0
         candidates.append((-len(inside), first_occurrences, first - after, token.start, marked[after - 1].end))
-        inside[token.terms] -= 1
-        if not inside[token.terms]:
+        if inside[token.terms] == 1:
             del inside[token.terms]
+        else:
+            inside[token.terms] -= 1
     chosen: list[tuple[int, int]] = []
     for *_, first_start, last_end in sorted(candidates):
         start, end = _widened(text, first_start, last_end, width)
@@ -129,14 +156,14 @@ def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:
     return left, right
 
 
-def _render(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> str:
+def _render(text: str, start: int, end: int, marked: Sequence[Token]) -> str:
     parts: list[str] = []
     at = start
-    for span_start, span_end in spans:
-        if span_start < start or span_end > end:
+    for token in marked:
+        if token.start < start or token.end > end:
             continue
-        parts += [escape(text[at:span_start]), "<mark>", escape(text[span_start:span_end]), "</mark>"]
-        at = span_end
+        parts += [escape(text[at : token.start]), "<mark>", escape(text[token.start : token.end]), "</mark>"]
+        at = token.end
     parts.append(escape(text[at:end]))
     before = "… " if start > 0 else ""
     after = " …" if end < len(text) else ""

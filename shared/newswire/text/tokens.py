@@ -47,18 +47,23 @@ def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginning
     """
     if language != DEFAULT or not text.isascii():
         return tokens(text, wanted, language, beginnings)
-    if any(len(term) <= 3 or term[0].isdigit() for term in wanted) and _WORD_AND_NUMBER.search(text):
-        return tokens(text, wanted, language, beginnings)
-    patterns = _beginning_with(frozenset((*(term[: max(1, len(term) - 2)] for term in wanted), *beginnings)))
-    if patterns is None or (patterns.possessives and _POSSESSIVES.search(text)):
+    patterns = _patterns_for(frozenset(wanted), beginnings)
+    if (
+        patterns is None
+        or (patterns.numbers and _WORD_AND_NUMBER.search(text))
+        or (patterns.possessives and _POSSESSIVES.search(text))
+    ):
         return tokens(text, wanted, language, beginnings)
     lowered = text.lower()
-    spans = {match.span() for pattern in patterns.words for match in pattern.finditer(lowered)}
-    found = {span: lowered[slice(*span)] for span in sorted(spans)}
-    chosen = _chosen(set(found.values()), wanted, language, beginnings)
+    found = [(match.start(), match[0]) for pattern in patterns.words for match in pattern.finditer(lowered)]
+    if not found:
+        return []
+    if len(patterns.words) > 1:
+        found.sort()
+    chosen = _chosen({word for _, word in found}, wanted, language, beginnings)
     return [
-        Token(start, end, position, chosen[word])
-        for position, ((start, end), word) in enumerate(found.items())
+        Token(start, start + len(word), position, chosen[word])
+        for position, (start, word) in enumerate(found)
         if word in chosen
     ]
 
@@ -75,16 +80,17 @@ class _Patterns(NamedTuple):
     words: tuple["re.Pattern[str]", ...]
     possessives: bool
     """Whether a pattern may find a word that is only the end of a possessive."""
+    numbers: bool
+    """Whether a wanted word may be written together with a number."""
 
 
 @lru_cache(maxsize=4096)
-def _beginning_with(beginnings: frozenset[str]) -> _Patterns | None:
-    """Return the patterns that find words with these prefixes; None if one is not made of plain letters."""
-    if not all(map(str.isascii, beginnings)):
+def _patterns_for(wanted: frozenset[str], beginnings: tuple[str, ...]) -> _Patterns | None:
+    """Return the patterns that find words with these terms or prefixes; None if one is not made of plain letters."""
+    prefixes = {*(term[: max(1, len(term) - 2)] for term in wanted), *beginnings}
+    if not all(map(str.isascii, prefixes)):
         return None
-    shortest = [
-        each for each in beginnings if not any(each != other and each.startswith(other) for other in beginnings)
-    ]
+    shortest = [each for each in prefixes if not any(each != other and each.startswith(other) for other in prefixes)]
     # The prefix comes first in the pattern, so that the regular-expression engine searches for it, and checks what precedes
     # it only at matches.
     literals = [
@@ -92,7 +98,8 @@ def _beginning_with(beginnings: frozenset[str]) -> _Patterns | None:
     ]
     if "s" in shortest:
         literals.append(re.compile(r"s(?<![0-9a-z]s)(?!(?<=[0-9a-z]['`]s)(?![0-9a-z]))[0-9a-z]*+"))
-    return _Patterns(tuple(literals), "s" in shortest)
+    numbers = any(len(term) <= 3 or term[0].isdigit() for term in wanted)
+    return _Patterns(tuple(literals), "s" in shortest, numbers)
 
 
 def _chosen(
@@ -164,12 +171,15 @@ def _may_be_joined(text: str, wanted: Set[str], language: str) -> bool:
     beginnings = _beginnings_of_joined(frozenset(wanted))
     if beginnings is None:
         return True
+    if not ("." in text or "-" in text or "'" in text or "`" in text):
+        return False
     lowered = text.lower()
     joined = lowered.translate(_REMOVED)
-    return any(
-        joined.count(beginning) != lowered.count(beginning) or signs_follow.search(lowered)
-        for beginning, signs_follow in beginnings
-    )
+    for beginning, signs_follow in beginnings:
+        count = joined.count(beginning)
+        if count and (count != lowered.count(beginning) or signs_follow.search(lowered)):
+            return True
+    return False
 
 
 @lru_cache(maxsize=4096)

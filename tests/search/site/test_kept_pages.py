@@ -18,8 +18,8 @@ from newswire.keys import Keyspace
 from newswire.newsletters import PublicNewsletter, write_public_newsletters
 from newswire_search.app import GROUP
 from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.query.state_cache import MAX_SECONDS
 from newswire_search.site.newsletter_box import REFRESH_SECONDS, NewsletterBoxes
-from newswire_search.site.state_cache import MAX_SECONDS
 from tests.search.newsroom import Newsroom, newsroom
 from tests.search.reader_client import client_for
 from tests.search.samples import publish, put

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from newswire.concurrency.shared_reading import SharedReading
 from newswire.keys import Keyspace
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def index_state_source(
 ) -> ReadIndexState:
     """Return a function that reads the state of the index that a consumer group writes.
 
-    ``refresh`` is the time after which searches see a write.
+    ``refresh`` is the time after which searches see a write. Requests that arrive together share what is read after they arrived.
     """
 
     async def read() -> IndexState:
@@ -67,7 +68,7 @@ def index_state_source(
         is_changing = bool(pending and pending["pending"])
         return IndexState(name, is_changing, _settled(processed, refresh), read_at)
 
-    return read
+    return SharedReading(read)
 
 
 def last_modified_source(read: ReadIndexState) -> LastModified:

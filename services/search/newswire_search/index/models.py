@@ -156,8 +156,9 @@ class SearchRequest:
     """The filter that restricts everything the caller may read."""
     fuzzy_term: FuzzyTerm | None = None
     """A further word that each result must contain."""
-    erased: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    """Ids, by version: that version and all earlier ones are erased in the records, whatever the index still contains."""
+    erased: Mapping[int, Sequence[str]] | None = None
+    """Ids, by version: that version and all earlier ones are erased in the records, whatever the index still contains. None: these
+    are not known yet; `newswire_search.query.retraction_filter` reads them."""
     snapshot_owner: str = ""
     """The reader whose share of snapshots this page uses."""
 

@@ -32,6 +32,10 @@ class IndexReader(Protocol):
         """
         ...
 
+    async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
+        """Run several searches for first pages together, which costs less than one after the other."""
+        ...
+
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article, `Retracted`, or None for an unknown id."""
         ...

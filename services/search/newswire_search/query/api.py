@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from newswire.http.problems import invalid
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.text.query import hints, interpreted
+from newswire_search.feeds.index_changes import IndexState
 from newswire_search.index.facets import respelled
 from newswire_search.index.models import CompletionKind, SearchPage, SearchRequest
 from newswire_search.index.port import PublicIndexReader
@@ -25,6 +26,7 @@ from newswire_search.query import service
 from newswire_search.query.autocomplete import completions
 from newswire_search.query.cursor import CursorScope, next_cursor, page_request, scope_of
 from newswire_search.query.dependencies import Entitlement, errors_as_problems
+from newswire_search.query.kept_answers import KeptAnswers
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import (
     RelatedParams,
@@ -38,6 +40,7 @@ from newswire_search.query.parameters import (
 )
 from newswire_search.query.schemas import PublishedArticle, RelatedResponse, SearchResponse, SuggestResponse
 from newswire_search.query.serializers import full_article, results, summary
+from newswire_search.query.state_cache import MAX_SECONDS
 
 MAX_INLINE_CHARACTERS = 50_000
 """Characters of text that are highlighted on the event loop. They take about 2 ms. A thread would not yield sooner, because the
@@ -61,7 +64,7 @@ async def _cursor_scope(request: Request, caller: Annotated[Caller | None, Depen
 ApiCursors = Annotated[CursorScope, Depends(_cursor_scope)]
 
 
-def router(index: PublicIndexReader) -> APIRouter:
+def router(index: PublicIndexReader, answers: KeptAnswers) -> APIRouter:
     """Return the routes of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
@@ -75,13 +78,20 @@ def router(index: PublicIndexReader) -> APIRouter:
     async def search(
         http: Request,
         params: Annotated[SearchParams, Depends(search_params)],
+        caller: Annotated[Caller | None, Depends(reader)],
         entitlement: Entitlement,
         cursors: ApiCursors,
     ) -> Response:
         began = time.perf_counter()
         extra = extra_fields(params)
         ids = requested_ids(params)
+        may_be_kept = caller is None and not (ids or extra or params.cursor)
+        state = await answers.state() if may_be_kept else IndexState()
+        if may_be_kept and (kept := answers.get(http, state)) is not None:
+            return kept
         request = SearchRequest(entitlement=entitlement) if ids else await page_request(params, entitlement, cursors)
+        if state.name is not None:
+            request = replace(request, erased={})  # such a state has no retraction that is not indexed
         async with errors_as_problems():
             if ids:
                 page = await service.get_by_ids(
@@ -92,7 +102,7 @@ def router(index: PublicIndexReader) -> APIRouter:
                 found = await service.search(index, request, params.q)
         page, partial_matches = found.page, found.partial_matches
         articles, partial_articles = await _serialize(request, (page, partial_matches), extra)
-        cursor = await next_cursor(request, page, cursors)
+        cursor = await next_cursor(request, page, cursors, kept_seconds=MAX_SECONDS if may_be_kept else 0.0)
         answer = {
             "total": page.total,
             "interpreted": interpreted(request.query),
@@ -107,7 +117,10 @@ def router(index: PublicIndexReader) -> APIRouter:
             "suggestion": found.suggestion,
         }
         body = await offload.run(lambda _: orjson.dumps(answer)) if extra else orjson.dumps(answer)
-        return Response(body, media_type="application/json", headers=_next_link(http, cursor))
+        headers = _next_link(http, cursor)
+        if may_be_kept:
+            return answers.put(http, state, body, headers)
+        return Response(body, media_type="application/json", headers=headers)
 
     @routes.get(
         "/suggest",
@@ -178,7 +191,7 @@ def _next_link(http: Request, cursor: str | None) -> dict[str, str]:
 
 
 async def _serialize(
-    request: SearchRequest, pages: Sequence[SearchPage | None], extra: Sequence[str]
+    request: SearchRequest, pages: Sequence[SearchPage | None], extra: tuple[str, ...]
 ) -> list[list[dict[str, Any]]]:
     """Return the results of pages, in a thread if their texts are long."""
 

@@ -66,13 +66,22 @@ async def page_request(params: SearchParams, entitlement: Filter | None, scope: 
     return replace(request, after=after, now_ms=after.now_ms)
 
 
-async def next_cursor(request: SearchRequest, page: SearchPage, scope: CursorScope) -> str | None:
-    """Return the cursor of the page after this one, or None after the last."""
-    return await write_cursor(page.next, request, scope) if page.next is not None else None
+async def next_cursor(
+    request: SearchRequest, page: SearchPage, scope: CursorScope, *, kept_seconds: float = 0.0
+) -> str | None:
+    """Return the cursor of the page after this one, or None after the last; it may be sent for ``kept_seconds`` from now on."""
+    if page.next is None:
+        return None
+    return await write_cursor(page.next, request, scope, lifetime=CURSOR_LIFETIME_SECONDS + kept_seconds)
 
 
 async def write_cursor(
-    position: Position, request: SearchRequest, scope: CursorScope, *, clock: Callable[[], float] = time.time
+    position: Position,
+    request: SearchRequest,
+    scope: CursorScope,
+    *,
+    lifetime: float = CURSOR_LIFETIME_SECONDS,
+    clock: Callable[[], float] = time.time,
 ) -> str:
     """Return the cursor of the page that begins at a position."""
     opened_at = position.snapshot_opened_at
@@ -80,7 +89,6 @@ async def write_cursor(
         k=list(position.sort_key), p=position.snapshot, o=opened_at, x=list(position.seen_ids), n=request.now_ms
     )
     content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
-    lifetime = float(CURSOR_LIFETIME_SECONDS)
     if opened_at is not None:
         lifetime = min(lifetime, opened_at + SNAPSHOT_MAX_SECONDS - clock())
     bound_to = _bound_to(request, scope)

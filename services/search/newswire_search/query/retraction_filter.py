@@ -6,7 +6,7 @@ which articles are shown, and the list of retractions that are not indexed yet d
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.tombstone_readers import may_see_tombstone, read_readers
+from newswire.concurrency.shared_reading import SharedReading
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_article_state
@@ -40,15 +41,22 @@ class RetractionFilteredIndex:
         self._index = index
         self._records = records
         self._keys = keys
-        self._reading = asyncio.Lock()
-        self._next_read: asyncio.Task[list[bytes]] | None = None
+        self._unindexed_retractions = SharedReading(self._read_unindexed_retractions)
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles; see `newswire_search.index.port.IndexReader.search`."""
         page = await self._index.search(await self._excluding_erased(request))
-        kept = await self._without_erased(page.articles)
-        erased = len(page.articles) - len(kept)
-        return replace(page, articles=kept, total=page.total - erased) if erased else page
+        erased = await self._erased(_versions_of(page.articles))
+        return _page_without(page, erased)
+
+    async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
+        """Run several searches together; see `newswire_search.index.port.IndexReader.search_all`."""
+        if not requests:
+            return []
+        excluding = await asyncio.gather(*map(self._excluding_erased, requests))
+        pages = await self._index.search_all(excluding)
+        erased = await self._erased(_versions_of([article for page in pages for article in page.articles]))
+        return [_page_without(page, erased) for page in pages]
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article; see `newswire_search.index.port.IndexReader.get`."""
@@ -97,7 +105,9 @@ class RetractionFilteredIndex:
         return await self._without_erased(await self._index.related(article, entitlement, limit))
 
     async def _excluding_erased(self, request: SearchRequest) -> SearchRequest:
-        """Return the request with the retractions excluded that are not indexed yet."""
+        """Return the request with the retractions excluded that are not indexed yet, unless they are known."""
+        if request.erased is not None:
+            return request
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 found = await self._unindexed_retractions()
@@ -108,24 +118,15 @@ class RetractionFilteredIndex:
         for member in found:
             article_id, _, version = member.decode().rpartition(".")
             erased.setdefault(int(version), []).append(article_id)
-        return replace(request, erased=erased) if erased else request
-
-    async def _unindexed_retractions(self) -> list[bytes]:
-        """Read the list. Searches that begin while it is read share the next reading: this one may be too early for them."""
-        if self._next_read is None:
-            self._next_read = asyncio.create_task(self._read_unindexed_retractions())
-            self._next_read.add_done_callback(lambda read: read.cancelled() or read.exception())  # all may have left
-        return await asyncio.shield(self._next_read)
+        return replace(request, erased=erased)
 
     async def _read_unindexed_retractions(self) -> list[bytes]:
-        async with self._reading, asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-            self._next_read = None  # a search that begins from now on may follow a retraction that this reading misses
+        async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
             found: list[bytes] = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
             return found
 
     async def _without_erased(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        erased = await self._erased([(article["id"], article["version"]) for article in articles])
-        return [article for article in articles if (article["id"], article["version"]) not in erased]
+        return _without(articles, await self._erased(_versions_of(articles)))
 
     async def _erased(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return those ids and versions whose record exists and whose version document is gone."""
@@ -146,3 +147,17 @@ class RetractionFilteredIndex:
             return set()
         pairs = zip(versions, found[::2], found[1::2], strict=True)
         return {each for each, has_document, has_state in pairs if has_state and not has_document}
+
+
+def _versions_of(articles: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    return [(article["id"], article["version"]) for article in articles]
+
+
+def _without(articles: Sequence[Mapping[str, Any]], erased: Set[tuple[str, int]]) -> list[Mapping[str, Any]]:
+    return [article for article in articles if (article["id"], article["version"]) not in erased]
+
+
+def _page_without(page: SearchPage, erased: Set[tuple[str, int]]) -> SearchPage:
+    kept = _without(page.articles, erased) if erased else page.articles
+    missing = len(page.articles) - len(kept)
+    return replace(page, articles=kept, total=page.total - missing) if missing else page

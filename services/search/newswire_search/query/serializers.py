@@ -1,7 +1,7 @@
 """Serializes articles for readers: the public members, and highlights."""
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 from newswire.cost_limits import HIGHLIGHTED_CHARACTERS, NOT_ASCII_COST
@@ -42,7 +42,7 @@ def summary(article: Mapping[str, Any]) -> dict[str, Any]:
 def result(
     article: Mapping[str, Any],
     query: "Query | QueryInLanguages",
-    extra: Sequence[str] = (),
+    extra: tuple[str, ...] = (),
     max_characters: int | None = None,
 ) -> dict[str, Any]:
     """Return an article as a search result; only the first ``max_characters`` are highlighted (None: all)."""
@@ -50,7 +50,7 @@ def result(
     text = article.get("text", "")
     if max_characters is not None:
         text = text[: max_characters if text.isascii() else max_characters // NOT_ASCII_COST]
-    serialized["highlights"] = highlights({**article, "text": text}, query)
+    serialized["highlights"] = highlights(article, text, query)
     return serialized | _members(article, extra) if extra else serialized
 
 
@@ -59,7 +59,7 @@ def full_article(article: Mapping[str, Any]) -> dict[str, Any]:
     return _members(article, WHOLE_MEMBERS)
 
 
-def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[dict[str, Any]]:
+def results(page: SearchPage, query: Query, extra: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Return the articles of a page as search results.
 
     If their texts are very long in total, only the beginning of each is highlighted, of the same length.
@@ -87,7 +87,7 @@ class QueryInLanguages(dict[str, Analysed | None]):
         return found
 
 
-def highlights(article: Mapping[str, Any], query: Query | QueryInLanguages) -> dict[str, list[str]]:
+def highlights(article: Mapping[str, Any], text: str, query: Query | QueryInLanguages) -> dict[str, list[str]]:
     """Return escaped text in which ``<mark>`` is the only markup: the full title, and the best passages of the body.
 
     If the body contains none of the words, the beginning of the summary or the body replaces a passage.
@@ -96,7 +96,7 @@ def highlights(article: Mapping[str, Any], query: Query | QueryInLanguages) -> d
     analysed_query = query[language] if isinstance(query, QueryInLanguages) else _analysed(query, language)
     if analysed_query is None:
         return {"title": [], "body": []}
-    title, text = article["title"], article.get("text", "")
+    title = article["title"]
     passages = highlight(text, analysed_query, fragments=MAX_FRAGMENTS, width=FRAGMENT_CHARACTERS, language=language)
     if not passages and (beginning := opening(article.get("summary") or text, FRAGMENT_CHARACTERS)):
         passages = [beginning]
@@ -115,5 +115,10 @@ def _analysed(query: Query, language: str) -> Analysed | None:
     return found if positive_phrases(found) or any(beginnings(found)) else None
 
 
-def _members(article: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: article.get(name, _EMPTY.get(name)) for name in names}
+def _members(article: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return dict(zip(names, map(article.get, names, _defaults(names)), strict=True))
+
+
+@cache
+def _defaults(names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(map(_EMPTY.get, names))

@@ -4,7 +4,6 @@ This module does not depend on HTTP. Every function raises `newswire.messaging.m
 is down.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from newswire_search.index.port import IndexReader, PublicIndexReader
 from newswire_search.index.ranking import can_match_partially
 from newswire_search.query.entitlement import filter_readable, may_read
 from newswire_search.query.offload import offload
-from newswire_search.query.spelling import correction
+from newswire_search.query.spelling import correction, with_counts, words_to_count
 
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -48,20 +47,23 @@ async def search(index: IndexReader, request: SearchRequest, q: str) -> SearchRe
         SnapshotExpiredError: the snapshot that the page begins in has expired.
     """
     page = await index.search(request)
-    partial_matches, suggestion = await asyncio.gather(
-        find_partial_matches(index, request, page), correction(index, q, request, page)
-    )
-    return SearchResults(page, partial_matches, suggestion)
+    for_partial = partial_matches_request(request, page)
+    words = words_to_count(q, request, page)
+    requests = [*([for_partial] if for_partial else ()), *(each.request for each in words if each.request is not None)]
+    found = await index.search_all(requests)
+    partial_matches = found.pop(0) if for_partial else None
+    counted = with_counts(words, [each.total for each in found])
+    suggestion = await correction(index, q, request, page, counted)
+    return SearchResults(page, partial_matches if partial_matches and partial_matches.articles else None, suggestion)
 
 
-async def find_partial_matches(index: IndexReader, request: SearchRequest, page: SearchPage) -> SearchPage | None:
-    """Find articles with some of the words, if those with all words leave room on the first page."""
+def partial_matches_request(request: SearchRequest, page: SearchPage) -> SearchRequest | None:
+    """Return the search for articles with some of the words, if those with all words leave room on the first page."""
     room = request.limit - page.total
     first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
     if room <= 0 or not first_by_relevance or not can_match_partially(request.query):
         return None
-    found = await index.search(replace(request, word_match=WordMatch.PARTIAL, limit=room, with_facets=False))
-    return found if found.articles else None
+    return replace(request, word_match=WordMatch.PARTIAL, limit=room, with_facets=False)
 
 
 async def get_by_ids(

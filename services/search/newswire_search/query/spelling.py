@@ -6,8 +6,8 @@ before it is offered, so that it does match something.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, product
 from typing import Any
@@ -17,7 +17,6 @@ from rapidfuzz.distance import OSA
 
 from newswire.article import Article
 from newswire.concurrency.offload import Deadline
-from newswire.filters import Filter
 from newswire.text.analysis import DEFAULT, article_words, bare_words, is_stop_word
 from newswire.text.query import MAX_QUERY_CHARS, parse
 from newswire_search.index.models import FuzzyTerm, SearchPage, SearchRequest, Sort
@@ -43,19 +42,43 @@ _NOT_CORRECTED = regex.compile(
 _WORD = regex.compile(r"[\p{L}\p{M}]+")
 
 
-async def correction(index: IndexReader, q: str, request: SearchRequest, page: SearchPage) -> str | None:
-    """Return another spelling of a query with which the same request matches more, or None."""
+@dataclass(frozen=True, slots=True)
+class CountedWord:
+    """A word of a query, and how many articles contain it."""
+
+    span: tuple[int, int]
+    """Where it is in the query as typed."""
+    word: str
+    request: SearchRequest | None = None
+    """The search whose total is the count."""
+    count: int = 0
+
+
+def words_to_count(q: str, request: SearchRequest, page: SearchPage) -> list[CountedWord]:
+    """Return the words of a query that may be misspelt, which have to be counted; none if it matches enough."""
     if page.total > FEW_RESULTS or request.after is not None:
-        return None
-    typed = _words_of(q)
-    counts = await asyncio.gather(*(_count(index, word, request, page) for word in typed.values()))
+        return []
+    return [_to_count(span, word, request, page) for span, word in _words_of(q).items()]
+
+
+def with_counts(words: Sequence[CountedWord], totals: Iterable[int]) -> list[CountedWord]:
+    """Return the words with the totals of those that have a request."""
+    found = iter(totals)
+    return [each if each.request is None else replace(each, request=None, count=next(found)) for each in words]
+
+
+async def correction(
+    index: IndexReader, q: str, request: SearchRequest, page: SearchPage, words: Sequence[CountedWord]
+) -> str | None:
+    """Return another spelling of a query with which the same request matches more, or None."""
     max_count = FEW_RESULTS if page.total else 0
-    misspelt = [span for span, count in zip(typed, counts, strict=True) if count <= max_count]
+    misspelt = [each for each in words if each.count <= max_count]
     if not 1 <= len(misspelt) <= MAX_MISSPELLINGS:
         return None
-    similar = await asyncio.gather(*(_similar_words(index, typed[span], request.entitlement) for span in misspelt))
+    similar = await asyncio.gather(*(_similar_words(index, each.word, request) for each in misspelt))
     for chosen in islice(product(*similar), MAX_CANDIDATES):
-        corrected = _replace_words(q, dict(zip(misspelt, chosen, strict=True)))
+        spans = (each.span for each in misspelt)
+        corrected = _replace_words(q, dict(zip(spans, chosen, strict=True)))
         if await _matches_more(index, corrected, request, page.total):
             return corrected
     return None
@@ -72,8 +95,8 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
     return found if len(found) <= MAX_WORDS else {}
 
 
-async def _count(index: IndexReader, word: str, request: SearchRequest, page: SearchPage) -> int:
-    """Return how many articles contain a word; if the request contains nothing else, use the total of its page."""
+def _to_count(span: tuple[int, int], word: str, request: SearchRequest, page: SearchPage) -> CountedWord:
+    """Return a word with the search that counts it; if the request contains nothing else, with the total of its page."""
     for_word = SearchRequest(
         parse(word),
         limit=0,
@@ -82,14 +105,15 @@ async def _count(index: IndexReader, word: str, request: SearchRequest, page: Se
         with_body=False,
         with_facets=False,
         entitlement=request.entitlement,
+        erased=request.erased,
     )
     unfiltered = not request.filters and request.since_ms is None and request.until_ms is None
     if unfiltered and request.query == for_word.query:
-        return page.total
-    return (await index.search(for_word)).total
+        return CountedWord(span, word, count=page.total)
+    return CountedWord(span, word, for_word)
 
 
-async def _similar_words(index: IndexReader, word: str, entitlement: Filter | None) -> list[str]:
+async def _similar_words(index: IndexReader, word: str, request: SearchRequest) -> list[str]:
     """Return words of articles that differ from one by the fewest edits, the most frequent first."""
     for max_edits in (1, 2) if len(word) >= MIN_LENGTH_FOR_TWO_EDITS else (1,):
         for_similar = SearchRequest(
@@ -99,7 +123,8 @@ async def _similar_words(index: IndexReader, word: str, entitlement: Filter | No
             text_characters=SAMPLE_CHARACTERS,
             with_total=False,
             with_facets=False,
-            entitlement=entitlement,
+            entitlement=request.entitlement,
+            erased=request.erased,
         )
         articles = (await index.search(for_similar)).articles
         if found := await offload.run(partial(_words_within, articles, word, max_edits)):

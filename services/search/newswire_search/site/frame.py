@@ -29,13 +29,13 @@ from newswire.site.theme import Theme, ThemeError
 from newswire.text.direction import direction_of
 from newswire_search.feeds.feed import FeedLink, feed_links
 from newswire_search.feeds.index_changes import IndexState, ReadIndexState
+from newswire_search.query.state_cache import StateCache
 from newswire_search.site.compiled_templates import COMPILED, compile_templates
 from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation, Section, with_selected
 from newswire_search.site.newsletter_box import NewsletterBoxes
-from newswire_search.site.state_cache import StateCache
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,8 @@ class Frame:
 
     def kept(self, asked: PageRequest) -> Response | None:
         """Return the page of this address if it was made in the same state of the index, with the same newsletters."""
+        if asked.caller is not None:
+            return None  # nothing is asked about the state of the index, and the pages of others stay kept
         content = self._pages.get((asked.http.scope["path"], asked.newsletters), asked.state)
         return self._response(asked, content) if content is not None else None
 

@@ -10,8 +10,8 @@ from newswire.text.folding import fold
 from newswire_search.feeds.index_changes import IndexState
 from newswire_search.index.models import FieldFilter, SearchRequest, Sort
 from newswire_search.index.port import IndexReader
+from newswire_search.query.state_cache import StateCache
 from newswire_search.site.links import label_path
-from newswire_search.site.state_cache import StateCache
 
 MAX_SECTIONS = 9
 _CATEGORIES = "categories"

@@ -79,6 +79,13 @@ class ElasticsearchIndex:
         async with translate_errors():
             return await self.languages.run(lambda: self._search.search(request))
 
+    async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
+        """Run several searches for first pages in one request."""
+        if len(requests) <= 1:
+            return [await self.search(request) for request in requests]
+        async with translate_errors():
+            return await self.languages.run(lambda: self._search.search_all(requests))
+
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return the document of an id."""
         async with translate_errors():

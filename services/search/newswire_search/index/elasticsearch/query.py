@@ -56,7 +56,7 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
         required.append(_published(request.since_ms, request.until_ms))
     required += [_included(field, chosen) for field, chosen in request.filters.items() if chosen.include]
     excluded = [_excluded(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
-    excluded += [_erased(version, ids) for version, ids in request.erased.items()]
+    excluded += [_erased(version, ids) for version, ids in (request.erased or {}).items()]
     must = _in_each_language(group_by_language(partial(plan_query, request), languages), _scored)
     query: Body = {"bool": {"filter": required, **_nonempty("must_not", excluded), "must": [must]}}
     return query if request.now_ms is None else _newer_first(query, request.now_ms)

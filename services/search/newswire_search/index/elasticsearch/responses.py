@@ -10,7 +10,7 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.facets import facets
 from newswire_search.index.elasticsearch.query import Body
 from newswire_search.index.elasticsearch.stored_articles import article_in
-from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort
+from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort, WordMatch
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ def facets_of(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[Fac
 
 def _next_position(answer: Body, request: SearchRequest) -> Position | None:
     hits = hits_of(answer)
-    if len(hits) <= request.limit:
+    if len(hits) <= request.limit or request.word_match is WordMatch.PARTIAL:
         return None
     if request.sort is not Sort.RELEVANCE:
         return Position(tuple(hits[request.limit - 1]["sort"]))

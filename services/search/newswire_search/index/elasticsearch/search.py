@@ -10,15 +10,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from elastic_transport import ApiResponse
 from elasticsearch import ApiError, BadRequestError, NotFoundError
 
 from newswire_search.index.elasticsearch.facets import aggregations
 from newswire_search.index.elasticsearch.languages import IndexedLanguages
 from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query
-from newswire_search.index.elasticsearch.responses import facets_of, hits_of, page_of, require_complete
+from newswire_search.index.elasticsearch.responses import facets_of, hits_of, is_missing, page_of, require_complete
 from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
 from newswire_search.index.elasticsearch.target import IndexTarget
-from newswire_search.index.models import Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort, WordMatch
+from newswire_search.index.models import Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
 from newswire_search.query.entitlement import filter_readable
 
@@ -27,6 +28,7 @@ MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
 CANDIDATE_ROUNDS = 5
 """How often further results are read from a snapshot to fill a page, when some of those read no longer match."""
 FOUND = "found"
+JSON = {"accept": "application/json", "content-type": "application/json"}
 
 
 class ElasticsearchSearch:
@@ -46,26 +48,47 @@ class ElasticsearchSearch:
         """
         if request.sort is Sort.RELEVANCE and request.after is not None:
             return await self._next_by_relevance(request, request.after)
-        answer = await self._target.request(lambda: self._page(request))
-        page = page_of(answer, request)
-        return page if request.word_match is WordMatch.ALL else replace(page, next=None)
+        answer = await self._target.request(lambda: self._search(self._page_body(request)))
+        return page_of(require_complete(answer.body), request)
 
-    async def _page(self, request: SearchRequest) -> Body:
-        """Request a page with its articles."""
-        after = request.after
-        answer = await self._client.search(
-            index=self._target.alias,
-            query=elasticsearch_query(request, self._languages.known),
-            sort=ORDER[request.sort],
-            size=request.limit + 1 if request.limit else 0,
-            search_after=list(after.sort_key) if after is not None else None,
-            track_total_hits=request.with_total,
-            aggregations=self._facet_aggregations(request),
-            # Without a filter on the source, and on the response, the server copies sources as they are.
-            source=True,
-            stored_fields=stored_fields(with_text=request.with_text, with_body=request.with_body),
+    async def _search(self, body: Body) -> ApiResponse[Any]:
+        """Send a search. The method of the client takes the body apart and puts it together again."""
+        alias = self._target.alias
+        path, path_parts = f"/{alias}/_search", {"index": alias}
+        return await self._client.perform_request(
+            "POST", path, params={}, headers=JSON, body=body, endpoint_id="search", path_parts=path_parts
         )
-        return require_complete(answer.body)
+
+    async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
+        """Return the first pages of several searches."""
+        answers = await self._multi_search(requests)
+        if any(map(is_missing, answers)):
+            await self._target.ensure()
+            answers = await self._multi_search(requests)
+        return [page_of(require_complete(each), request) for each, request in zip(answers, requests, strict=True)]
+
+    async def _multi_search(self, requests: Sequence[SearchRequest]) -> list[Body]:
+        searches = [each for request in requests for each in ({"index": self._target.alias}, self._page_body(request))]
+        answers: list[Body] = (await self._client.msearch(searches=searches)).body["responses"]
+        return answers
+
+    def _page_body(self, request: SearchRequest) -> Body:
+        """Return the body of the request for a page with its articles."""
+        body: Body = {
+            "query": elasticsearch_query(request, self._languages.known),
+            "sort": ORDER[request.sort],
+            "size": request.limit + 1 if request.limit else 0,
+            "track_total_hits": request.with_total,
+            # Without a filter on the source, and on the response, the server copies sources as they are.
+            "_source": True,
+        }
+        if (fields := stored_fields(with_text=request.with_text, with_body=request.with_body)) is not None:
+            body["stored_fields"] = fields
+        if request.after is not None:
+            body["search_after"] = list(request.after.sort_key)
+        if (facets := self._facet_aggregations(request)) is not None:
+            body["aggregations"] = facets
+        return body
 
     def _facet_aggregations(self, request: SearchRequest) -> Body | None:
         return aggregations(request, self._languages.known) if request.with_facets else None

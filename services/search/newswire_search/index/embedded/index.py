@@ -104,6 +104,10 @@ class EmbeddedIndex:
         """Find published articles."""
         return await self._run_read(lambda _: self._search.search(self._state(), request))
 
+    async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
+        """Run several searches; each has a deadline of its own."""
+        return list(await asyncio.gather(*map(self.search, requests)))
+
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return the document of an id."""
         return await self._run_read(lambda _: get_article(self._index.searcher(), self._schema, article_id))

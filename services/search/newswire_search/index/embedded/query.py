@@ -39,7 +39,7 @@ def embedded_query(schema: Schema, request: SearchRequest, languages: Collection
         required.append(Tantivy.fuzzy_term_query(schema, "words", word, distance=max_edits))
     if request.since_ms is not None or request.until_ms is not None:
         required.append(date_range(schema, request.since_ms, request.until_ms))
-    clauses += [(Occur.MustNot, _erased(schema, version, ids)) for version, ids in request.erased.items()]
+    clauses += [(Occur.MustNot, _erased(schema, version, ids)) for version, ids in (request.erased or {}).items()]
     for field, chosen in request.filters.items():
         required += _included(schema, field, chosen)
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.exclude]

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from newswire_search.feeds.index_changes import SETTLING_SECONDS, IndexState
-from newswire_search.site.state_cache import BRIEF_SECONDS, MAX_SECONDS, StateCache
+from newswire_search.query.state_cache import BRIEF_SECONDS, MAX_SECONDS, StateCache
 
 REFRESH = timedelta(seconds=0.2)
 FIRST = IndexState("1-0 ", read_at=100.0)

@@ -39,9 +39,16 @@ class StateCache(Generic[Value]):
     All are of the same state of the index, the last one that was asked for: no text stays in memory that can no longer be used.
     """
 
-    def __init__(self, max_size: int, refresh: timedelta) -> None:
-        """Keep nothing yet. ``refresh`` is the time after which searches see a write."""
+    def __init__(self, max_size: int, refresh: timedelta, *, brief_seconds: float = BRIEF_SECONDS) -> None:
+        """Keep nothing yet.
+
+        Args:
+            max_size: the maximum of the sizes of all values.
+            refresh: the time after which searches see a write.
+            brief_seconds: how long something is kept that may lack the last events; 0: not at all.
+        """
         self._max_size = max_size
+        self._brief_seconds = brief_seconds
         self._settling = SETTLING_SECONDS + refresh.total_seconds()
         self._entries: OrderedDict[Hashable, _Entry[Value]] = OrderedDict()
         self._size = 0
@@ -58,7 +65,7 @@ class StateCache(Generic[Value]):
         if entry is None:
             return None
         lasts = entry.is_lasting and not state.is_changing
-        if state.read_at - entry.read_at >= (MAX_SECONDS if lasts else BRIEF_SECONDS):
+        if state.read_at - entry.read_at >= (MAX_SECONDS if lasts else self._brief_seconds):
             return None
         self._entries.move_to_end(key)
         return entry.value
@@ -68,6 +75,8 @@ class StateCache(Generic[Value]):
         if state.name is None or state.name != self._state or size > self._max_size:
             return
         is_lasting = not state.is_changing and state.read_at - self._state_since >= self._settling
+        if not (is_lasting or self._brief_seconds):
+            return
         self._remove(key)
         self._entries[key] = _Entry(value, state.read_at, is_lasting, size)
         self._size += size
