@@ -97,6 +97,7 @@ def test_every_function_has_tests_of_its_own() -> None:
         for name in re.findall(r"^register\('(\w+)'", path.read_text(), re.MULTILINE)
     }
     files = (
+        "ingest/drafts/test_redis_functions",
         "ingest/test_redis_functions",
         "notify/test_queue_functions",
         "notify/newsletters/test_redis_functions",

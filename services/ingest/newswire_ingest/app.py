@@ -33,6 +33,9 @@ from newswire_ingest.articles.operator_actions import OperatorActions
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content import language
+from newswire_ingest.drafts import acts_api, upkeep
+from newswire_ingest.drafts import api as drafts_api
+from newswire_ingest.drafts.composition import draft_service, draft_store
 from newswire_ingest.labels.api import label_routes
 from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
@@ -54,6 +57,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     labels = Labels(redis, keys, store.functions)
     articles = ArticleService(store, labels, limits, settings.site, utc_now)
+    drafts = draft_service(redis, keys, store, articles, limits, settings)
     outcomes = Outcomes(redis, keys)
     users = UserService(redis, keys)
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
@@ -74,6 +78,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             articles_api.router(articles, settings),
             batch_api.router(articles, limits),
             lists_api.router(store, articles),
+            drafts_api.router(drafts),
+            acts_api.router(drafts),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
@@ -90,6 +96,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "audit log": partial(audit.keep_trimming, redis, keys, settings.audit_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "erasure on disk": partial(keep_rewriting, redis, redis, keys, settings.aof_rewrite_after, store="records"),
+            "discarded drafts": partial(
+                upkeep.keep_erasing, draft_store(redis, keys, settings), settings.discarded_draft_retention, utc_now
+            ),
             "memory": memory_guard.run,
             "outcomes": broker.consume,
         },

@@ -38,5 +38,17 @@ FAMILIES = (
         "labels:of:<account>", "hash", "how an account spells its labels", "while it has an article with the label"
     ),
     KeyFamily("labels:merged", "hash", "the labels that operators merged", "no expiry"),
+    KeyFamily(
+        "draft:<draft>",
+        "hash",
+        "a draft with its revisions and its history",
+        "until it is erased after it was discarded",
+    ),
+    KeyFamily(
+        "drafts:of:<account>", "zset", "the ids of an account's drafts, scored by their last change", "while it has one"
+    ),
+    KeyFamily("drafts:discarded", "zset", "the ids of discarded drafts, scored by that time", "while there is one"),
+    KeyFamily("drafts:articles:<account>", "hash", "articles, each to the draft that edits it", "while it has one"),
+    KeyFamily("drafts:bytes:<account>", "string", "the bytes that an account's drafts take", "no expiry"),
     KeyFamily("outcome:<event>", "hash", "what became of an event: search, recipients, deliveries", "30 days"),
 )

@@ -27,6 +27,7 @@ from newswire_ingest.articles.errors import (
     TakenDownError,
 )
 from newswire_ingest.content.markup_limits import MarkupLimitError
+from newswire_ingest.drafts.problem_handlers import PROBLEMS as DRAFT_PROBLEMS
 from newswire_ingest.limits.errors import QuotaExceededError, RateExceededError, StoreFullError
 
 
@@ -91,4 +92,5 @@ PROBLEMS: ProblemMakers = {
     StoreFullError: lambda error: unavailable(str(error), retry_after=error.retry_after_seconds),
     RateExceededError: _rate_exceeded,
     QuotaExceededError: _quota_exceeded,
+    **DRAFT_PROBLEMS,
 }

@@ -21,3 +21,13 @@ class IngestSettings(Settings):
     """The name of the installation on the pages behind the sign-in; readers see it too."""
     daily_quota: int = Field(default=0, ge=0)
     """New articles per account and day (UTC); 0 for no limit."""
+    draft_limit: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Drafts per account, discarded ones included."""
+    draft_space_bytes: int = Field(default=1024**3, ge=1024**2)
+    """The space that the drafts of an account take with all revisions, compressed."""
+    draft_revisions: int = Field(default=100, ge=1, le=1000)
+    """Revisions kept of each draft."""
+    draft_revision_age: timedelta = timedelta(days=90)
+    """How long revisions of a draft are kept; the current one is kept for as long as the draft."""
+    discarded_draft_retention: timedelta = timedelta(days=30)
+    """How long a discarded draft can be recovered."""

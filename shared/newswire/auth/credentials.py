@@ -38,7 +38,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a request, identified by its key."""
+    """The caller of a request, identified by its key; or a user, whose ``key_id`` is empty."""
 
     account: str
     key_id: str
@@ -51,6 +51,8 @@ class Caller:
     """The account's own daily quota of new articles, if it has one."""
     stored_entitlement: str | None = None
     """The JSON of the account's entitlement, if it has one."""
+    user_id: str | None = None
+    """The user of the account, if a person who signed in is the caller, and not a key."""
 
     @property
     def entitlement(self) -> "Filter | None":

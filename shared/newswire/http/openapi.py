@@ -22,6 +22,7 @@ Within `v1`, members and parameters are added, and nothing is removed or changed
 not know."""
 _TAGS = {
     "publishing": "Articles of your account: publish, change, schedule, retract, and see what became of them.",
+    "drafts": "Texts that are being written, apart from the published articles.",
     "categories and topics": "The labels of articles, and how they are spelled.",
     "search": "Published articles for readers.",
     "feeds": "RSS, Atom and JSON feeds of any search.",

@@ -69,6 +69,18 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "An account has this name, or one that differs only in case, accents or width.",
         "Choose another name.",
     ),
+    "wrong-act": ProblemType(
+        409,
+        "The act does not apply to the article of the draft as it is now.",
+        "Do one of those that `applies` names.",
+    ),
+    "draft-discarded": ProblemType(409, "The draft is discarded.", "Recover it first."),
+    "draft-not-discarded": ProblemType(409, "Only a discarded draft can be erased.", "Discard it first."),
+    "too-many-drafts": ProblemType(
+        409,
+        "The account has as many drafts, or as much text in them, as it may have.",
+        "Discard drafts that are not needed, and erase them.",
+    ),
     "email-taken": ProblemType(
         409, "Another user has this e-mail address.", "Change that user, or send another address."
     ),
@@ -161,6 +173,16 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         410, "An operator ended this subscription.", "`detail` says why; ask the operator, or subscribe again."
     ),
     "gone": ProblemType(410, "The resource has been withdrawn.", "Remove your copies of it."),
+    "draft-changed": ProblemType(
+        412,
+        "The draft has another revision than the one that `If-Match` names. The text that was sent is kept as `kept_revision`.",
+        "Compare it with `draft`, and save the text that is meant with the new ETag.",
+    ),
+    "article-changed": ProblemType(
+        412,
+        "The article was changed by other means since the text of the draft started from it.",
+        "Compare `draft` and `article`; send `article_revision` if the draft is to replace the article.",
+    ),
     "precondition-failed": ProblemType(
         412,
         "The resource is not in the state that `If-Match` or `If-None-Match` requires.",

@@ -55,8 +55,20 @@ class Act(StrEnum):
     SUBSCRIPTION_RESUMED = "subscription.resumed"
     SUBSCRIPTION_ENDED = "subscription.ended"
     SECRET_ROTATED = "subscription.secret_rotated"  # noqa: S105 (the name of an act)
+    ARTICLE_PUBLISHED = "article.published"
+    ARTICLE_SCHEDULED = "article.scheduled"
+    ARTICLE_UPDATED = "article.updated"
+    ARTICLE_CORRECTED = "article.corrected"
+    ARTICLE_CANCELLED = "article.cancelled"
     ARTICLE_RETRACTED = "article.retracted"
     ARTICLE_RELEASED = "article.released"
+    DRAFT_CREATED = "draft.created"
+    DRAFT_SAVED = "draft.saved"
+    DRAFT_RESTORED = "draft.restored"
+    """A draft has the text of an earlier revision again."""
+    DRAFT_DISCARDED = "draft.discarded"
+    DRAFT_RECOVERED = "draft.recovered"
+    DRAFT_ERASED = "draft.erased"
     SETTING_CHANGED = "setting.changed"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
@@ -120,6 +132,11 @@ async def record(
     redis: "Redis", keys: Keyspace, actor: Actor, act: Act, target_type: str, target: str, **details: Any
 ) -> None:
     """Append an entry. ``details`` must contain neither secrets nor article text; None values are omitted."""
+    await redis.xadd(keys.audit_log, {FIELD: new_entry(actor, act, target_type, target, **details)})
+
+
+def new_entry(actor: Actor, act: Act, target_type: str, target: str, **details: Any) -> bytes:
+    """Return an entry as `record` appends it, for atomic functions that append it with what they change."""
     kept = {name: _bounded(value) for name, value in details.items() if value is not None}
     content = {
         "actor": {name: getattr(actor, name) for name in ("type", "key_id", "account", "address", "user_id")},
@@ -128,7 +145,7 @@ async def record(
         "target": _bounded(target),
         "details": kept,
     }
-    await redis.xadd(keys.audit_log, {FIELD: orjson.dumps(content)})
+    return orjson.dumps(content)
 
 
 async def read_page(

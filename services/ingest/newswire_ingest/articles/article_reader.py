@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +11,25 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.keys import Keyspace
-from newswire.storage.article_records import ArticleState, read_article_state, unpack, version_document
+from newswire.storage.article_records import (
+    ArticleState,
+    read_article_state,
+    read_article_states,
+    unpack,
+    version_document,
+)
 
 MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTokens:
+    """The write tokens of a version and of the scheduled version; None for one that does not exist."""
+
+    version: str | None
+    scheduled: str | None
+    revision: int
+    """The revision of the scheduled version; 0 if there is none."""
 
 
 class ArticleReader:
@@ -43,6 +60,22 @@ class ArticleReader:
                 return state, document
             state = await read_article_state(self._redis, self._keys, article_id)  # it changed between the two reads
         return (state, None) if state else None
+
+    async def states(self, article_ids: Sequence[str]) -> dict[str, ArticleState]:
+        """Return the states of the articles that exist, by id."""
+        return await read_article_states(self._redis, self._keys, article_ids)
+
+    async def write_tokens(self, article_id: str, version: int) -> WriteTokens:
+        """Return the write tokens of one version of an article, and of its scheduled version."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hget(self._keys.version(article_id, version), "write_token")
+            pipe.hmget(self._keys.scheduled(article_id), "write_token", "revision")
+            of_version, (of_scheduled, revision) = await pipe.execute()
+        return WriteTokens(
+            of_version.decode() if of_version else None,
+            of_scheduled.decode() if of_scheduled else None,
+            int(revision) if revision else 0,
+        )
 
     async def find_all(self, article_ids: Sequence[str]) -> list[tuple[ArticleState, bytes | None]]:
         """Return the articles that exist, as `find` does."""

@@ -1,7 +1,7 @@
 """The models of the application layer: a command, an article as stored, and the result of a command."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,10 +26,18 @@ class WriteCommand:
     trace: str
     idempotency: IdempotencyScope | None = None
     conditions: Preconditions = field(default_factory=Preconditions)
+    article_id: str | None = None
+    """The id of the article that it creates, if the caller reserved one: a second attempt creates no second article."""
+    write_token: str | None = None
+    """Marks the version that it writes, so that the caller recognises it later; by default a new one."""
 
     def context(self, now: datetime) -> WriteContext:
         """Return the context that the store needs."""
         return WriteContext(self.caller, now, self.fingerprint, self.idempotency)
+
+    def marked(self, version: Version) -> Version:
+        """Return a version with the write token of this command, if it has its own."""
+        return replace(version, write_token=self.write_token) if self.write_token else version
 
 
 @dataclass(frozen=True, slots=True)

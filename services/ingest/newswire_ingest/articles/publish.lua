@@ -1,11 +1,12 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 -- Arguments are strings where they are stored: Lua's numbers are not exact.
 
--- Whether an API key is invalid: revoked, expired, or of a disabled account. `now` is in ms. '' stands for the command line, which
--- needs no key.
+-- Whether a caller may not write any more: its API key is revoked, expired, or of a disabled account. `now` is in ms. The record of an
+-- account, which has a name, stands for a user of it who signed in; '' for the command line, which needs no key.
 local function key_is_revoked(key, now)
   if key == '' then return false end
-  local hash, expires = unpack(redis.call('HMGET', key, 'hash', 'expires'))
+  local hash, expires, account, disabled = unpack(redis.call('HMGET', key, 'hash', 'expires', 'name', 'disabled_at'))
+  if account then return disabled ~= false end
   return not hash or (expires and tonumber(expires) <= tonumber(now))
 end
 
@@ -61,7 +62,7 @@ end
 
 -- Creates or changes an article: publishes its next version, schedules it, or only records the request (action 'nothing').
 -- KEYS state, version document or '', idempotency record or '', external ids of the publisher, articles, due, stream,
---      API key of the caller, counter of the account's new articles of the day or ''
+--      record of the caller or '', counter of the account's new articles of the day or ''
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; publisher; external ('' for none);
 --      key (id of the caller's API key); now (RFC 3339); now_ms; schema; lifetime (of the idempotency record, in s);
 --      prefix (of the keys of article states); quota ('0' for none); mode: create | upsert | change;

@@ -85,7 +85,7 @@ class ArticleStore(ArticleReader):
                 keys.article(state.id),
                 keys.stream,
                 keys.dead_letters_of(state.id),
-                self._caller_key(context),
+                self._caller_record(context),
                 self._idempotency_key(context),
                 keys.articles,
                 keys.unindexed_retractions,
@@ -120,7 +120,7 @@ class ArticleStore(ArticleReader):
                 keys.due,
                 keys.articles,
                 keys.external(state.publisher),
-                self._caller_key(context),
+                self._caller_record(context),
                 self._idempotency_key(context),
                 keys.last_erasure,
             ],
@@ -217,16 +217,22 @@ class ArticleStore(ArticleReader):
             keys.articles,
             keys.due,
             keys.stream,
-            key_record(keys, context.caller.key_id),
+            self._caller_record(context),
         ]
 
     @property
     def _labels(self) -> str:
         return self._keys.key("labels", "")
 
-    def _caller_key(self, context: WriteContext) -> str:
-        """Return the record of the API key, which the functions check again; '' for the command line, which has no key."""
-        return key_record(self._keys, context.caller.key_id) if context.caller.key_id else ""
+    def _caller_record(self, context: WriteContext) -> str:
+        """Return the record that the functions check again: of the API key, or of the account of a user who signed in.
+
+        '' for the command line, which has neither.
+        """
+        caller = context.caller
+        if caller.user_id is not None:
+            return self._keys.key("account", caller.account)
+        return key_record(self._keys, caller.key_id) if caller.key_id else ""
 
     def _idempotency_key(self, context: WriteContext) -> str:
         return self._keys.key("idempotency", context.idempotency.digest()) if context.idempotency else ""

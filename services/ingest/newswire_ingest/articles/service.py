@@ -69,9 +69,14 @@ class ArticleService:
             raise ArticleBusyError("the article's id is taken; send the request again")
         return result
 
-    async def put(self, article_id: str, draft: ArticleDraft, command: WriteCommand) -> WriteResult:
-        """Replace the content of an article: writes the next version or revision, or nothing if the content is the same."""
-        return await self._update(partial(self.find, article_id), command, lambda _: draft)
+    async def put(
+        self, article_id: str, draft: ArticleDraft, command: WriteCommand, *, corrects: bool | None = None
+    ) -> WriteResult:
+        """Replace the content of an article: writes the next version or revision, or nothing if the content is the same.
+
+        ``corrects``: whether it is a correction; by default, if the draft has a note that says so.
+        """
+        return await self._update(partial(self.find, article_id), command, lambda _: draft, corrects)
 
     async def patch(self, find: Find, patch: dict[str, Any], command: WriteCommand) -> WriteResult:
         """Change some members of an article."""
@@ -153,7 +158,7 @@ class ArticleService:
         self, draft: ArticleDraft, command: WriteCommand, *, upsert: bool
     ) -> tuple[str, WriteResult | None]:
         """Return the id and the result; no result if an article with the external id exists, and nothing was written."""
-        now, id_ = await self._now(draft), str(ULID()).lower()
+        now, id_ = await self._now(draft), command.article_id or str(ULID()).lower()
         if has_invalid_embargo(draft, now):
             return await self._existing_external(draft, command, upsert=upsert)
         body = await sanitised(draft)
@@ -163,6 +168,7 @@ class ArticleService:
             version = await self._versions.first(
                 draft, body, id_=id_, publisher=account, trace=trace, now=now, refresh=attempt > 0
             )
+            version = command.marked(version)
             stored = await self._store.create(version, command.context(now), quota, upsert=upsert)
             if stored.verdict != "LABEL_CONFLICT":  # a label was first used, or merged, after this process read it
                 break
@@ -222,6 +228,7 @@ class ArticleService:
         now, state = await self._now(draft), found.state
         kept = with_kept_members(draft, state, now)
         version, is_new = await self._versions.next(found, kept, command.trace, now, corrects)
+        version = command.marked(version)
         if not is_new:
             stored = await self._store.record_unchanged(command.context(now), state)
             return await self._results.resolve(stored, WriteResult(state.id, state.revision_tag, view(found)))

@@ -43,6 +43,15 @@ class Limits:
     def _counter(self, caller: Caller, now: datetime) -> str:
         return self._keys.key("quota", caller.account, now.date().isoformat())
 
+    def check_memory(self) -> None:
+        """Check that the store has memory for more text.
+
+        Raises:
+            StoreFullError: the store is full.
+        """
+        if self._memory_guard.full is not None:
+            raise StoreFullError
+
     async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[Standing]:
         """Count one request, or one line of a batch, against the limits of the key.
 
@@ -52,8 +61,8 @@ class Limits:
             StoreFullError: the store is full.
             RateExceededError: the key sends too fast.
         """
-        if self._memory_guard.full is not None and not frees_memory:
-            raise StoreFullError
+        if not frees_memory:
+            self.check_memory()
         rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
         quota = self._daily_quota_of(caller)
         if not rate and not quota:

@@ -1,0 +1,1 @@
+"""Drafts: texts that people work on, apart from the published articles."""

@@ -1,0 +1,139 @@
+"""The publishers' API that publishes drafts."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from newswire.auth.credentials import Caller
+from newswire.http.pagination import json_answer
+from newswire.http.problem_responses import problems
+from newswire.http.problems import invalid
+from newswire.http.request_parsing import ParsedBody, json_body
+from newswire.preconditions import etag
+from newswire.timestamps import rfc3339
+from newswire.validation.rfc3339 import parse_date_time
+from newswire_ingest.articles.models import WriteResult
+from newswire_ingest.drafts.api import IF_MATCH, PATH, DraftId, key_actor, seen_revision
+from newswire_ingest.drafts.schemas import (
+    ActRequestBody,
+    ActResult,
+    CorrectionRequest,
+    ScheduleRequest,
+    draft_document,
+)
+from newswire_ingest.drafts.service import DraftService, PublicationTime
+from newswire_ingest.drafts.zoned_time import ZonedTime, resolve
+from newswire_ingest.limits.dependencies import publishing
+
+Publisher = Annotated[Caller, Depends(publishing)]
+Plain = Annotated[ParsedBody[ActRequestBody], Depends(json_body(ActRequestBody, optional=True))]
+Correction = Annotated[ParsedBody[CorrectionRequest], Depends(json_body(CorrectionRequest, optional=True))]
+Schedule = Annotated[ParsedBody[ScheduleRequest], Depends(json_body(ScheduleRequest, optional=True))]
+_DOCUMENTED: dict[str, Any] = {
+    "response_model": ActResult,
+    "responses": problems(
+        "wrong-act",
+        "draft-discarded",
+        "external-id-taken",
+        "older-version",
+        "retracted-by-operator",
+        "draft-changed",
+        "article-changed",
+        "if-match-needed",
+        "rate-limited",
+        "quota-exceeded",
+    ),
+    "openapi_extra": {"parameters": [IF_MATCH]},
+}
+
+
+def router(drafts: DraftService) -> APIRouter:
+    """Return the routes of acts. Each can be repeated: one revision is published once."""
+    routes = APIRouter(prefix=PATH, tags=["drafts"])
+
+    async def answer(
+        caller: Caller, draft_id: str, result: WriteResult, understood: ZonedTime | None = None
+    ) -> Response:
+        draft = await drafts.find(caller.account, draft_id)
+        content: dict[str, Any] = {
+            "draft": draft_document(draft),
+            "article": result.view,
+            "article_revision": result.revision_tag,
+        }
+        if understood is not None:
+            content["understood"] = {
+                "utc": rfc3339(understood.utc),
+                "local": understood.local,
+                "zone": understood.zone,
+                "note": understood.note,
+            }
+        return json_answer(content, headers={"ETag": etag(str(draft.revision))})
+
+    @routes.post("/{draft_id}/publish", summary="Publish a draft now", **_DOCUMENTED)
+    async def publish_draft(request: Request, caller: Publisher, sent: Plain, draft_id: DraftId) -> Response:
+        result = await drafts.publish(
+            caller.account,
+            draft_id,
+            revision=await seen_revision(request, caller, drafts, draft_id),
+            actor=key_actor(caller, request),
+            article_revision=sent.model.article_revision,
+        )
+        return await answer(caller, draft_id, result)
+
+    @routes.post("/{draft_id}/schedule", summary="Schedule a draft, or change a scheduled article", **_DOCUMENTED)
+    async def schedule_draft(request: Request, caller: Publisher, sent: Schedule, draft_id: DraftId) -> Response:
+        seen = await seen_revision(request, caller, drafts, draft_id)
+        wanted = sent.model
+        at, understood = _time(wanted)
+        result = await drafts.schedule(
+            caller.account,
+            draft_id,
+            revision=seen,
+            actor=key_actor(caller, request),
+            at=at,
+            article_revision=wanted.article_revision,
+        )
+        return await answer(caller, draft_id, result, understood)
+
+    @routes.post("/{draft_id}/update", summary="Replace the text of the published article", **_DOCUMENTED)
+    async def update_article(request: Request, caller: Publisher, sent: Plain, draft_id: DraftId) -> Response:
+        result = await drafts.update(
+            caller.account,
+            draft_id,
+            revision=await seen_revision(request, caller, drafts, draft_id),
+            actor=key_actor(caller, request),
+            article_revision=sent.model.article_revision,
+        )
+        return await answer(caller, draft_id, result)
+
+    @routes.post("/{draft_id}/correct", summary="Correct the published article, with a note", **_DOCUMENTED)
+    async def correct_article(request: Request, caller: Publisher, sent: Correction, draft_id: DraftId) -> Response:
+        result = await drafts.correct(
+            caller.account,
+            draft_id,
+            revision=await seen_revision(request, caller, drafts, draft_id),
+            actor=key_actor(caller, request),
+            correction_note=sent.model.correction_note,
+            article_revision=sent.model.article_revision,
+        )
+        return await answer(caller, draft_id, result)
+
+    return routes
+
+
+def _time(wanted: ScheduleRequest) -> tuple[PublicationTime | None, ZonedTime | None]:
+    """Return when to publish, and how a local time was understood."""
+    if wanted.at is None:
+        if wanted.zone is not None:
+            raise invalid("zone", "needs a time", "send the local time as 'at'")
+        return None, None
+    if wanted.zone is not None:
+        found = resolve(wanted.at, wanted.zone)
+        return PublicationTime(found.utc, found.zone, found.local, wanted.past_is_meant), found
+    try:
+        utc = parse_date_time(wanted.at)
+    except (ValueError, OverflowError):
+        fix = "send an RFC 3339 date-time such as 2026-03-01T09:30:00Z, or a local time with 'zone'"
+        raise invalid("at", "is neither a date-time with an offset, nor a local time with 'zone'", fix) from None
+    return PublicationTime(utc, past_is_meant=wanted.past_is_meant), None

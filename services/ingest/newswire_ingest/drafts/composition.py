@@ -1,0 +1,34 @@
+"""Builds the service of drafts, for the app."""
+
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire.timestamps import utc_now
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.drafts.editing import DraftRules
+from newswire_ingest.drafts.history import HistoryLimits
+from newswire_ingest.drafts.repository import DraftLimits, DraftStore
+from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.limits.limits import Limits
+from newswire_ingest.settings import IngestSettings
+
+
+def draft_store(redis: "Redis", keys: Keyspace, settings: IngestSettings) -> DraftStore:
+    """Return the store of drafts with an open client."""
+    return DraftStore(redis, keys, DraftLimits(settings.draft_limit, settings.draft_space_bytes))
+
+
+def draft_service(
+    redis: "Redis",
+    keys: Keyspace,
+    article_store: ArticleStore,
+    articles: ArticleService,
+    limits: Limits,
+    settings: IngestSettings,
+) -> DraftService:
+    """Return the service of drafts with an open client."""
+    store = draft_store(redis, keys, settings)
+    history = HistoryLimits(settings.draft_revisions, settings.draft_revision_age)
+    rules = DraftRules(history, settings.discarded_draft_retention)
+    return DraftService(store, article_store, articles, limits, rules, redis, keys, utc_now)
