@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 HTTP = re.compile(r"(newswire\.http|fastapi|starlette)(\.|$)")
 HTTP_MODULES = re.compile(
-    r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|batch)\.py"
+    r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|upload_form|batch)\.py"
 )
 """Routes and what only they use, and the lines of a batch, which are read and answered like requests."""
 PAGES_AND_FORMS = {"newsletters", "websub"}

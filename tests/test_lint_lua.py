@@ -99,6 +99,7 @@ def test_every_function_has_tests_of_its_own() -> None:
     files = (
         "ingest/drafts/test_redis_functions",
         "ingest/test_redis_functions",
+        "ingest/media/test_media_functions",
         "notify/test_queue_functions",
         "notify/newsletters/test_redis_functions",
         "notify/test_websub_functions",

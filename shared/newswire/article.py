@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from newswire.media import ArticleImage
 from newswire.text.folding import fold
 from newswire.validation.fields import (
     METADATA_LIMIT,
@@ -211,6 +212,8 @@ class Article(BaseModel):
     source_version: int | None = None
     word_count: int = 0
     reading_minutes: int = 0
+    media: list[ArticleImage] = []
+    """The images of the article that this installation stores: the lead image and those of the body."""
     language_detected: bool = False
     """Whether the language was detected in the text rather than declared by the publisher."""
 

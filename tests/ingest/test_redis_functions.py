@@ -22,6 +22,7 @@ class Store:
         self.keys = keys
         self.functions = publishing_functions(redis, keys)
         self.labels = keys.key("labels", "")
+        self.media = keys.key("media", "")
 
     async def fields(self, name: str) -> dict[str, str]:
         return {field.decode(): value.decode() for field, value in (await self.redis.hgetall(name)).items()}
@@ -53,6 +54,8 @@ class Store:
             "published_at": "2026-01-02T03:04:05Z",
             "label_names": self.labels,
             "labels": LABELS,
+            "media_names": self.media,
+            "media": [],
         }
         names = [
             keys.article(id_),
@@ -89,6 +92,7 @@ class Store:
             "fingerprint": "f-retract",
             "write_token": "t-retract",
             "label_names": self.labels,
+            "media_names": self.media,
             "by": "",
             "readers_field": "readers:1",
             "readers": "",
@@ -120,7 +124,7 @@ class Store:
             "",
             keys.last_erasure,
         ]
-        return await self.functions.call("cancel", names, self.common("a1", tag))
+        return await self.functions.call("cancel", names, self.common("a1", tag) | {"media_names": self.media})
 
 
 @pytest.fixture

@@ -39,6 +39,12 @@ from newswire_ingest.drafts.composition import draft_service, draft_store
 from newswire_ingest.labels.api import label_routes
 from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
+from newswire_ingest.media import api as media_api
+from newswire_ingest.media import files_api
+from newswire_ingest.media.service import MediaService
+from newswire_ingest.media.storage_folder import FolderStorage
+from newswire_ingest.media.upkeep import MediaUpkeep
+from newswire_ingest.media.variants import VariantMaker
 from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.problem_handlers import PROBLEMS
@@ -56,7 +62,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     labels = Labels(redis, keys, store.functions)
-    articles = ArticleService(store, labels, limits, settings.site, utc_now)
+    storage = FolderStorage(settings.media_folder)
+    media = MediaService(redis, keys, storage, settings.site, settings.media_max_bytes, utc_now)
+    variants = VariantMaker(media.records, storage, utc_now)
+    media_upkeep = MediaUpkeep(media.records, storage, variants, settings.media_unused_after, utc_now)
+    articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     drafts = draft_service(redis, keys, store, articles, limits, settings)
     outcomes = Outcomes(redis, keys)
     users = UserService(redis, keys)
@@ -84,6 +94,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             key_routes(redis, keys),
             account_routes(redis, keys),
             label_routes(labels),
+            media_api.router(media),
+            files_api.router(media.records, storage, variants),
             audit_api.router(redis, keys),
             admin_api.router(OperatorActions(articles, store, redis, keys)),
             users_api.router(users, settings.site),
@@ -100,6 +112,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
                 upkeep.keep_erasing, draft_store(redis, keys, settings), settings.discarded_draft_retention, utc_now
             ),
             "memory": memory_guard.run,
+            "image variants": media_upkeep.keep_making_variants,
+            "image removals": media_upkeep.keep_removing,
+            "unused images": media_upkeep.keep_expiring,
             "outcomes": broker.consume,
         },
         checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},
@@ -115,7 +130,11 @@ def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorAction
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
-    articles = ArticleService(store, Labels(redis, keys, store.functions), limits, settings.site, utc_now)
+    media = MediaService(
+        redis, keys, FolderStorage(settings.media_folder), settings.site, settings.media_max_bytes, utc_now
+    )
+    labels = Labels(redis, keys, store.functions)
+    articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     return OperatorActions(articles, store, redis, keys)
 
 

@@ -37,6 +37,19 @@ FAMILIES = (
     KeyFamily(
         "labels:of:<account>", "hash", "how an account spells its labels", "while it has an article with the label"
     ),
+    KeyFamily("media:file:<file>", "hash", "a stored image: its format, size and folder", "while an account has it"),
+    KeyFamily("media:owners:<file>", "set", "the accounts that uploaded an image", "while an account has it"),
+    KeyFamily("media:item:<file>:<account>", "hash", "what an account says about its image", "until it is removed"),
+    KeyFamily("media:uses:<file>:<account>", "set", "the articles and drafts that use an image", "while there are any"),
+    KeyFamily(
+        "media:of:<account>", "zset", "an account's images, by the time of their upload", "until they are removed"
+    ),
+    KeyFamily("media:used:<use>", "set", "the images that an article or a draft uses", "until it is withdrawn"),
+    KeyFamily(
+        "media:unused", "zset", "the images that nothing uses, by the time since when", "until one is used or removed"
+    ),
+    KeyFamily("media:variants", "zset", "the images whose variants are to be made", "until they are made"),
+    KeyFamily("media:removals", "zset", "what is to be deleted from the folder or the bucket", "until it is deleted"),
     KeyFamily("labels:merged", "hash", "the labels that operators merged", "no expiry"),
     KeyFamily(
         "draft:<draft>",

@@ -1,5 +1,7 @@
 """The problem document of every domain error of ingest."""
 
+import logging
+
 from newswire.article import ArticleDraft
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import (
@@ -9,6 +11,7 @@ from newswire.http.problems import (
     invalid,
     not_found,
     problem,
+    too_large,
     unauthorised,
     unavailable,
 )
@@ -29,6 +32,18 @@ from newswire_ingest.articles.errors import (
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.drafts.problem_handlers import PROBLEMS as DRAFT_PROBLEMS
 from newswire_ingest.limits.errors import QuotaExceededError, RateExceededError, StoreFullError
+from newswire_ingest.media.errors import (
+    InvalidImageError,
+    MediaBusyError,
+    MediaInUseError,
+    MediaNotFoundError,
+    StorageError,
+    UploadTooLargeError,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_STORAGE_SECONDS = 10
 
 
 def _invalid_member(error: InvalidMemberError) -> ProblemError:
@@ -76,6 +91,17 @@ def _quota_exceeded(error: QuotaExceededError) -> ProblemError:
     return problem(429, "quota-exceeded", str(error), title="Daily quota used up", headers=headers, extra=extra)
 
 
+def _media_in_use(error: MediaInUseError) -> ProblemError:
+    return problem(409, "media-in-use", str(error), title="Image in use")
+
+
+def _storage_unavailable(error: StorageError) -> ProblemError:
+    log.error("images cannot be stored or read", extra={"reason": str(error)})
+    return unavailable(
+        "images cannot be stored or read at the moment; try again later", retry_after=RETRY_STORAGE_SECONDS
+    )
+
+
 PROBLEMS: ProblemMakers = {
     InvalidMemberError: _invalid_member,
     InvalidDraftError: lambda error: from_validation_error(error.cause, ArticleDraft),
@@ -93,4 +119,10 @@ PROBLEMS: ProblemMakers = {
     RateExceededError: _rate_exceeded,
     QuotaExceededError: _quota_exceeded,
     **DRAFT_PROBLEMS,
+    InvalidImageError: lambda error: invalid("file", error.problem, error.fix),
+    UploadTooLargeError: lambda error: too_large(error.limit),
+    MediaBusyError: lambda error: unavailable(str(error), retry_after=2),
+    MediaNotFoundError: lambda _: not_found("image of your account"),
+    MediaInUseError: _media_in_use,
+    StorageError: _storage_unavailable,
 }

@@ -1,10 +1,11 @@
 """The settings of ingest."""
 
 from datetime import timedelta
+from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from newswire.settings import Settings
+from newswire.settings import Settings, duration
 from newswire.site.settings import DEFAULT_NAME
 
 
@@ -31,3 +32,19 @@ class IngestSettings(Settings):
     """How long revisions of a draft are kept; the current one is kept for as long as the draft."""
     discarded_draft_retention: timedelta = timedelta(days=30)
     """How long a discarded draft can be recovered."""
+    media_dir: Path | None = None
+    """The folder of uploaded images; by default ``media`` in ``data_dir``. All replicas need the same one."""
+    media_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
+    """Maximum size of an uploaded image, in bytes."""
+    media_unused_after: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    """How long an image is kept that no article and no draft uses; zero: for ever."""
+
+    @field_validator("media_unused_after", mode="before")
+    @classmethod
+    def _media_durations(cls, value: object) -> object:
+        return duration(value)
+
+    @property
+    def media_folder(self) -> Path:
+        """The folder of uploaded images."""
+        return self.data_dir / "media" if self.media_dir is None else self.media_dir

@@ -69,11 +69,16 @@ def response_of(
     return KeptResponse(content.body, content.coded, content.media_type, response_headers)
 
 
-def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:
+def knows_tag(request: Request, tag: str) -> bool:
+    """Return whether the client has the representation with this entity tag."""
     sent_tags = request.headers.getlist("if-none-match")
-    if sent_tags:
-        tags = {each.strip().removeprefix("W/") for each in ",".join(sent_tags).split(",")}
-        return not tags.isdisjoint({tag.removeprefix("W/"), "*"})
+    tags = {each.strip().removeprefix("W/") for each in ",".join(sent_tags).split(",")}
+    return not tags.isdisjoint({tag.removeprefix("W/"), "*"})
+
+
+def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:
+    if "if-none-match" in request.headers:
+        return knows_tag(request, tag)
     since = request.headers.get("if-modified-since")
     if since is None or last_modified is None:
         return False

@@ -23,6 +23,7 @@ not know."""
 _TAGS = {
     "publishing": "Articles of your account: publish, change, schedule, retract, and see what became of them.",
     "drafts": "Texts that are being written, apart from the published articles.",
+    "media": "Images of articles: upload them, and read them in several sizes.",
     "categories and topics": "The labels of articles, and how they are spelled.",
     "search": "Published articles for readers.",
     "feeds": "RSS, Atom and JSON feeds of any search.",

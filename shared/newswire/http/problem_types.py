@@ -111,6 +111,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "The key was replaced before, or is revoked or expired.",
         "Rotate the key that replaced it, or create a new one.",
     ),
+    "media-in-use": ProblemType(
+        409,
+        "Articles or drafts use the image.",
+        "Retract the articles, or delete the drafts, that use it.",
+    ),
     "older-version": ProblemType(
         409,
         "`source_version` is lower than the stored one.",

@@ -84,6 +84,9 @@ class Act(StrEnum):
     USER_DELETED = "user.deleted"
     USER_SIGNED_IN = "user.signed_in"
     USER_SIGNED_OUT = "user.signed_out"
+    MEDIA_ADDED = "media.added"
+    MEDIA_CHANGED = "media.changed"
+    MEDIA_DELETED = "media.deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,10 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LuaSource:
-    """The source of a library: ``name.lua`` in a Python package, which can use the locals of its ``parts``."""
+    """The source of a library: ``name.lua`` in a Python package, which can use the locals of its ``parts``.
+
+    A part of another package is written ``package:part``.
+    """
 
     package: str
     name: str
@@ -54,8 +57,11 @@ class LuaSource:
 
     def files(self) -> list[tuple[str, str]]:
         """Return name and text of each file, in the order in which the server reads them."""
-        folder = files(self.package)
-        return [(f"{part}.lua", folder.joinpath(f"{part}.lua").read_text()) for part in (*self.parts, self.name)]
+        split = [part.rpartition(":") for part in (*self.parts, self.name)]
+        return [
+            (f"{part}.lua", files(package or self.package).joinpath(f"{part}.lua").read_text())
+            for package, _, part in split
+        ]
 
 
 class FunctionLibrary:

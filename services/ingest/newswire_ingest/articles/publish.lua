@@ -68,7 +68,7 @@ end
 --      prefix (of the keys of article states); quota ('0' for none); mode: create | upsert | change;
 --      action: publish | schedule | nothing;
 --      for publish and schedule also: number (version or revision), source_version ('' for none), published_at, label_names (prefix of
---      the label keys), labels;
+--      the label keys), labels, media_names (prefix of the keys of images), media (a list of the files that it uses);
 --      for schedule also: due (RFC 3339) and due_ms
 -- Texts, in this order because each may be as long as an article: event up to its data, data, summary of the version for lists, data as
 --      stored
@@ -117,6 +117,7 @@ local function write(keys, args, argv)
 
   record_idempotency(record, args.fingerprint, args.id, args.schema, args.lifetime)
   if args.action == 'nothing' then return {'OK', ''} end
+  use_media(args.media_names, args.publisher, 'article.' .. args.id, args.media)
   if names then redis.call('HSET', externals, args.external, args.id) end
   if state.revision_tag == '' then
     redis.call('HSET', state_key, 'schema', args.schema, 'id', args.id, 'publisher', args.publisher,
@@ -199,8 +200,8 @@ local MAX_UNINDEXED = 10000
 -- KEYS 1 state, 2 stream, 3 dead letters of the article, 4 API key of the caller, 5 idempotency record or '', 6 articles,
 --      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
---      the idempotency record, in s); label_names (prefix of the label keys); by: 'operator' for a retraction by an operator, which
---      prevents the publisher from publishing it again, or ''; readers_field, for the entitlements that could read it, and readers,
+--      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
+--      by: 'operator' for a retraction by an operator, which prevents the publisher from publishing it again, or ''; readers_field, for the entitlements that could read it, and readers,
 --      their digests; tombstone; event
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
@@ -227,6 +228,7 @@ local function retract(keys, args)
   redis.call('DEL', keys[3])
   move_between_lists(keys[6], state.publisher, args.id, state.status, 'retracted')
   count_labels(args.label_names, state.publisher, keys[1], '')
+  end_media_uses(args.media_names, state.publisher, 'article.' .. args.id, args.now_ms, true)
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', args.tombstone, 'updated_at', args.now,
     'retraction', args.write_token, args.readers_field, args.readers)
@@ -238,7 +240,8 @@ end
 -- Cancels a scheduled article: every record of it is deleted, and its external id is available again.
 -- KEYS 1 state, 2 scheduled document, 3 due, 4 articles, 5 external ids of the publisher, 6 API key of the caller,
 --      7 idempotency record or '', 8 time of the last erasure
--- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms
+-- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms,
+--      media_names (prefix of the keys of images)
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, args)
   if key_is_revoked(keys[6], args.now_ms) then return {'REVOKED'} end
@@ -254,6 +257,7 @@ local function cancel(keys, args)
   redis.call('ZREM', keys[4], args.id)
   redis.call('ZREM', keys[3], args.id)
   redis.call('DEL', keys[1], keys[2])
+  end_media_uses(args.media_names, state.publisher, 'article.' .. args.id, args.now_ms, false)
   return {'OK', ''}
 end
 

@@ -35,6 +35,8 @@ class Version:
     due: datetime | None = None
     rewritten_labels: frozenset[str] = frozenset()
     """The labels whose spelling differs from the draft: `newswire_ingest.labels.repository.CanonicalLabels`."""
+    media_files: tuple[str, ...] = ()
+    """The files of its publisher's images that it shows."""
     write_token: str = field(default_factory=lambda: new_write_token())
     """Unique to this write, so that the store recognises a retried call."""
 

@@ -1,7 +1,7 @@
 """The store of articles: every change is one atomic function in Redis."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
@@ -17,9 +17,10 @@ from newswire_ingest.articles.publishing import Version
 from newswire_ingest.articles.store_result import DuePublication, StoreResult, parse_store_result
 from newswire_ingest.articles.write_context import NO_QUOTA, Quota, WriteContext
 from newswire_ingest.labels.repository import label_lines
+from newswire_ingest.media.repository import media_names
 
 WriteMode = Literal["create", "upsert", "change"]
-LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels"))
+LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels", "newswire_ingest.media:uses"))
 
 
 def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
@@ -96,6 +97,7 @@ class ArticleStore(ArticleReader):
             | {
                 "write_token": write_token,
                 "label_names": self._labels,
+                "media_names": self._media,
                 "by": "operator" if by_operator else "",
                 "readers_field": readers_field(state.version),
                 "readers": readers,
@@ -124,7 +126,7 @@ class ArticleStore(ArticleReader):
                 self._idempotency_key(context),
                 keys.last_erasure,
             ],
-            self._request_arguments(context, state.id, state.revision_tag),
+            self._request_arguments(context, state.id, state.revision_tag) | {"media_names": self._media},
         )
         return parse_store_result(answer)
 
@@ -159,7 +161,7 @@ class ArticleStore(ArticleReader):
         quota: Quota = NO_QUOTA,
     ) -> StoreResult:
         due, document = version.due, version.document
-        arguments = self._context_arguments(context, version.id, revision_tag) | {
+        arguments: dict[str, Any] = self._context_arguments(context, version.id, revision_tag) | {
             "write_token": version.write_token,
             "quota": str(quota.maximum),
             "external": document.get("external_id", ""),
@@ -170,6 +172,8 @@ class ArticleStore(ArticleReader):
             "published_at": document["published_at"],
             "label_names": self._labels,
             "labels": label_lines(document, version.rewritten_labels),
+            "media_names": self._media,
+            "media": version.media_files,
         }
         if due:
             arguments |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
@@ -223,6 +227,10 @@ class ArticleStore(ArticleReader):
     @property
     def _labels(self) -> str:
         return self._keys.key("labels", "")
+
+    @property
+    def _media(self) -> str:
+        return media_names(self._keys)
 
     def _caller_record(self, context: WriteContext) -> str:
         """Return the record that the functions check again: of the API key, or of the account of a user who signed in.

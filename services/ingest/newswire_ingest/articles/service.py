@@ -17,7 +17,7 @@ from newswire_ingest.articles.models import Effect, Find, StoredArticle, WriteCo
 from newswire_ingest.articles.publishing import Version, due_after
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import ResultReader, count_event, view
-from newswire_ingest.articles.versioning import VersionBuilder, patched_draft, sanitised, with_kept_members
+from newswire_ingest.articles.versioning import FindImages, VersionBuilder, patched_draft, sanitised, with_kept_members
 from newswire_ingest.articles.withdrawal import MAX_ATTEMPTS, Withdrawal
 from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
@@ -30,12 +30,18 @@ class ArticleService:
     """
 
     def __init__(
-        self, store: ArticleStore, labels: Labels, limits: Limits, site: str, clock: Callable[[], datetime]
+        self,
+        store: ArticleStore,
+        labels: Labels,
+        limits: Limits,
+        site: str,
+        clock: Callable[[], datetime],
+        images: FindImages,
     ) -> None:
         self._store = store
         self._limits = limits
         self._clock = clock
-        self._versions = VersionBuilder(labels, site)
+        self._versions = VersionBuilder(labels, site, images)
         self._results = ResultReader(store, site)
         self._withdrawal = Withdrawal(store, self._results, site, clock)
 

@@ -1,5 +1,6 @@
 """Builds the next version of an article from a draft and the current state, and checks which changes are allowed."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from newswire.article import ArticleDraft, Status
+from newswire.media import ArticleImage
 from newswire.storage.article_records import ArticleState
 from newswire.timestamps import rfc3339
 from newswire_ingest.articles.embargo import embargo_passed, has_invalid_embargo, held, invalid_embargo
@@ -20,13 +22,17 @@ from newswire_ingest.content.content import changed, draft_members
 from newswire_ingest.content.sanitised_body import SanitisedBody
 from newswire_ingest.labels.repository import Labels
 
+FindImages = Callable[[str, Sequence[str]], Awaitable[dict[str, ArticleImage]]]
+"""Returns the images of an account whose addresses occur in texts, by their files."""
+
 
 class VersionBuilder:
     """Builds the versions of articles, with labels in the spelling of their account."""
 
-    def __init__(self, labels: Labels, site: str) -> None:
+    def __init__(self, labels: Labels, site: str, images: FindImages) -> None:
         self._labels = labels
         self._site = site
+        self._find_images = images
 
     async def first(
         self,
@@ -50,7 +56,7 @@ class VersionBuilder:
             traceparent=trace,
             body=body,
         )
-        return replace(version, rewritten_labels=canonical.rewritten_labels)
+        return await self._with_images(replace(version, rewritten_labels=canonical.rewritten_labels))
 
     async def next(
         self, found: StoredArticle, draft: ArticleDraft, trace: str, now: datetime, corrects: bool | None = None
@@ -72,8 +78,18 @@ class VersionBuilder:
             corrects=bool(canonical.draft.correction_note) if corrects is None else corrects,
             body=await sanitised(canonical.draft),
         )
-        version = replace(version, rewritten_labels=canonical.rewritten_labels)
+        version = await self._with_images(replace(version, rewritten_labels=canonical.rewritten_labels))
         return version, document is None or not _is_unchanged(version, document, state)
+
+    async def _with_images(self, version: Version) -> Version:
+        """Return a version with what readers' pages need of its images, if this installation stores them."""
+        document = version.document
+        texts = [document["body"], (document.get("image") or {}).get("url", "")]
+        images = await self._find_images(document["publisher"], texts)
+        if not images:
+            return version
+        described = [image.model_dump() for image in images.values()]
+        return replace(version, document={**document, "media": described}, media_files=tuple(images))
 
     async def refresh_labels(self, draft: ArticleDraft, publisher: str) -> None:
         """Read the spellings of a draft's labels again, after a conflict."""

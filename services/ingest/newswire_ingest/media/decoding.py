@@ -1,0 +1,274 @@
+"""Decodes images with Pillow and encodes them again. Runs in a worker process, which is killed if it takes too long or crashes.
+
+Nothing of an upload is stored as it was sent: pixels are encoded again, so that neither metadata (EXIF, XMP, IPTC, comments, the
+place where a picture was taken) nor anything that was appended remains. A colour profile is kept.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
+
+from newswire_ingest.media.models import ImageFormat
+
+MAX_PIXELS: Final = 40_000_000
+MAX_SIDE: Final = 16_383
+"""In pixels: the maximum of WebP."""
+MAX_FRAMES: Final = 500
+MAX_ANIMATED_PIXELS: Final = 60_000_000
+"""Pixels of all frames together."""
+MAX_PROFILE_BYTES: Final = 64 * 1024
+"""Of a colour profile; pixels with a larger one are taken as sRGB."""
+_NO_METADATA: Final[dict[str, Any]] = {"exif": b"", "xmp": b""}
+_FORMATS: Final = {
+    "JPEG": ImageFormat.JPEG,
+    "MPO": ImageFormat.JPEG,
+    "PNG": ImageFormat.PNG,
+    "WEBP": ImageFormat.WEBP,
+    "AVIF": ImageFormat.AVIF,
+    "GIF": ImageFormat.GIF,
+}
+_OPENED: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
+_ACCEPTED: Final = "send a JPEG, PNG, WebP, AVIF or GIF image"
+_KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
+    (
+        "is an SVG document or a web page",
+        "export it as PNG",
+        lambda head: head.lstrip()[:5].lower().startswith((b"<svg", b"<?xml", b"<!doc", b"<html")),
+    ),
+    ("is a TIFF image", "export it as JPEG or PNG", lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    ("is a Photoshop document", "export it as JPEG or PNG", lambda head: head[:4] == b"8BPS"),
+    (
+        "is a HEIC image",
+        "export it as JPEG",
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis"),
+    ),
+    ("is a PDF document", "export it as JPEG or PNG", lambda head: head[:5] == b"%PDF-"),
+    ("is a BMP image", "export it as PNG", lambda head: head[:2] == b"BM"),
+)
+
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked below, before anything is decoded
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+warnings.simplefilter("ignore")
+
+
+class _RefusedError(Exception):
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(problem)
+        self.answer = {"problem": problem, "fix": fix}
+
+
+def answer(request: bytes) -> bytes:
+    """Handle a request of `newswire_ingest.media.image_worker`: a line of JSON, then the bytes of an image."""
+    head, _, content = request.partition(b"\n")
+    wanted = orjson.loads(head)
+    try:
+        if "width" in wanted:
+            return b"{}\n" + _resize(content, wanted["width"], ImageFormat(wanted["format"]))
+        described, clean = _clean(content)
+    except _RefusedError as error:
+        return orjson.dumps(error.answer) + b"\n"
+    except MemoryError:
+        refused = {"problem": "needs more memory to decode than is allowed", "fix": "scale it down"}
+        return orjson.dumps(refused) + b"\n"
+    except Exception as error:  # noqa: BLE001 (decoders raise almost anything for damaged files)
+        refused = {
+            "problem": f"is damaged or incomplete ({_reason(error)})",
+            "fix": "export it again, then send it again",
+        }
+        return orjson.dumps(refused) + b"\n"
+    return orjson.dumps(described) + b"\n" + clean
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "".join(sign for sign in text if sign.isprintable())[:120] or type(error).__name__
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=_OPENED)
+    except UnidentifiedImageError:
+        for problem, fix, matches in _KNOWN:
+            if matches(content[:64]):
+                raise _RefusedError(problem, fix) from None
+        raise _RefusedError("is not of an accepted format, or is damaged", _ACCEPTED) from None
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise _RefusedError("has no pixels", _ACCEPTED)
+    if max(width, height) > MAX_SIDE:
+        raise _RefusedError(f"is {width:,} × {height:,} pixels", f"scale it down: each side may have {MAX_SIDE:,}")
+    if width * height > MAX_PIXELS:
+        fix = f"scale it down: {MAX_PIXELS // 1_000_000} megapixels are accepted"
+        raise _RefusedError(f"has {width * height / 1_000_000:,.0f} megapixels", fix)
+    return image
+
+
+def _clean(content: bytes) -> tuple[dict[str, Any], bytes]:
+    image = _open(content)
+    format_ = _FORMATS[image.format or ""]
+    frames = int(getattr(image, "n_frames", 1)) if format_ is not ImageFormat.JPEG else 1
+    if frames > 1:
+        _check_animation(image, frames)
+        clean = _encode_animation(image, format_)
+    else:
+        image, clean = _encode_still(image, format_)
+    described = {
+        "format": format_.value,
+        "width": image.width,
+        "height": image.height,
+        "frames": frames,
+        "alpha": _has_alpha(image),
+        "colour": _average_colour(image),
+    }
+    return described, clean
+
+
+def _check_animation(image: Image.Image, frames: int) -> None:
+    if frames > MAX_FRAMES:
+        raise _RefusedError(f"has {frames:,} frames", f"shorten it: {MAX_FRAMES} frames are accepted")
+    pixels = image.width * image.height * frames
+    if pixels > MAX_ANIMATED_PIXELS:
+        fix = f"scale it down or shorten it: all frames together may have {MAX_ANIMATED_PIXELS // 1_000_000} megapixels"
+        raise _RefusedError(f"has {pixels / 1_000_000:,.0f} megapixels in {frames:,} frames", fix)
+
+
+def _encode_animation(image: Image.Image, format_: ImageFormat) -> bytes:
+    written = io.BytesIO()
+    every: dict[ImageFormat, dict[str, Any]] = {
+        ImageFormat.GIF: {"comment": b"", "optimize": False},
+        ImageFormat.PNG: {"exif": b"", "icc_profile": None},
+        ImageFormat.WEBP: {"quality": 80, "method": 2, "icc_profile": b"", **_NO_METADATA},
+        ImageFormat.AVIF: {"quality": 75, "speed": 10, "icc_profile": b"", **_NO_METADATA},
+    }
+    options = every[format_]
+    timing: dict[str, Any] = {"duration": _durations(image), "loop": image.info.get("loop", 0)}
+    image.save(written, _NAMES[format_], save_all=True, **timing, **options)
+    image.seek(0)
+    return written.getvalue()
+
+
+def _durations(image: Image.Image) -> list[int]:
+    """Return for how many milliseconds each frame is shown."""
+    found = []
+    for frame in range(int(image.n_frames)):  # type: ignore[attr-defined]
+        image.seek(frame)
+        image.load()
+        found.append(int(image.info.get("duration", 100)))
+    image.seek(0)
+    return found
+
+
+def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
+    profile = _profile(image)
+    orientation = image.getexif().get(0x0112, 1)
+    image.load()
+    options: dict[str, Any] = {}
+    if format_ is ImageFormat.JPEG:
+        options = _jpeg_options(image, turned=orientation != 1)
+    transparency = image.info.get("transparency") if image.mode in ("P", "L", "RGB") else None
+    upright = ImageOps.exif_transpose(image)
+    upright.info = {} if transparency is None else {"transparency": transparency}
+    if format_ is ImageFormat.JPEG and upright.mode not in ("L", "RGB"):
+        upright = _to_rgb(upright, profile)
+        profile, options = None, {"quality": 92}
+    elif upright.mode in ("CMYK", "YCbCr", "LAB", "HSV", "F", "I", "1") and not (
+        format_ is ImageFormat.PNG and upright.mode in ("1", "I")
+    ):
+        upright, profile = upright.convert("RGB"), None
+    return upright, _encode(upright, format_, profile, options)
+
+
+def _jpeg_options(image: Image.Image, *, turned: bool) -> dict[str, Any]:
+    """Return how a JPEG image is encoded again: with its own tables, so that nothing visible is lost, unless it is turned."""
+    if turned or image.mode not in ("L", "RGB") or not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return {"quality": 92}
+    options: dict[str, Any] = {"qtables": image.quantization}
+    if image.mode == "RGB":
+        sampling = JpegImagePlugin.get_sampling(image)
+        options["subsampling"] = sampling if sampling in (0, 1, 2) else 0
+    return options
+
+
+def _encode(image: Image.Image, format_: ImageFormat, profile: bytes | None, options: dict[str, Any]) -> bytes:
+    written = io.BytesIO()
+    keeps: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    match format_:
+        case ImageFormat.JPEG:
+            image.save(written, "JPEG", optimize=True, progressive=True, **options, **keeps)
+        case ImageFormat.PNG:
+            image.save(written, "PNG", **keeps)
+        case ImageFormat.WEBP:
+            image.save(written, "WEBP", quality=options.get("quality", 88), method=3, **keeps, **_NO_METADATA)
+        case ImageFormat.AVIF:
+            image.save(written, "AVIF", quality=80, speed=9, **keeps, **_NO_METADATA)
+        case ImageFormat.GIF:
+            image.save(written, "GIF", comment=b"")
+    return written.getvalue()
+
+
+def _resize(content: bytes, width: int, format_: ImageFormat) -> bytes:
+    """Return a narrower variant in sRGB."""
+    image = _open(content)
+    height = max(1, round(image.height * width / image.width))
+    profile = _profile(image)
+    image.draft("RGB", (width * 2, height * 2))  # JPEG: decodes a half, a quarter or an eighth of it
+    image.load()
+    mode = "RGBA" if _has_alpha(image) else "RGB"
+    smaller = image.convert(mode).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if profile is not None:
+        smaller = _to_srgb(smaller, profile)
+    smaller.info = {}
+    quality = {ImageFormat.JPEG: {"quality": 80}, ImageFormat.WEBP: {"quality": 78}}.get(format_, {})
+    return _encode(smaller, format_, None, dict(quality))
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    """Return the colour profile of an image if it can be used."""
+    profile = image.info.get("icc_profile")
+    if not profile or len(profile) > MAX_PROFILE_BYTES:
+        return None
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return (
+        profile
+        if {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "GRAY", "LA": "GRAY", "CMYK": "CMYK"}.get(image.mode) == space
+        else None
+    )
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    return _to_srgb(image, profile) if profile is not None and image.mode == "CMYK" else image.convert("RGB")
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        changed = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (OSError, ImageCms.PyCMSError, ValueError):
+        return image.convert("RGB") if image.mode == "CMYK" else image
+    return image if changed is None else changed
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _average_colour(image: Image.Image) -> str:
+    small = image.convert("RGBA").resize((1, 1), Image.Resampling.BOX, reducing_gap=1.0)
+    pixel: Any = small.getpixel((0, 0))
+    return "#{:02x}{:02x}{:02x}".format(*pixel[:3])
+
+
+_NAMES: Final = {
+    ImageFormat.GIF: "GIF",
+    ImageFormat.PNG: "PNG",
+    ImageFormat.WEBP: "WEBP",
+    ImageFormat.AVIF: "AVIF",
+}

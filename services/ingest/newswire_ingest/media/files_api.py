@@ -1,0 +1,76 @@
+"""Serves images to readers: originals and variants, under addresses whose content never changes."""
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response, StreamingResponse
+
+from newswire.http.conditional_responses import knows_tag
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found
+from newswire.http.read_limits import Cost, charged
+from newswire.http.request_parsing import NoParameters
+from newswire.media import PATH, is_file, parse_name
+from newswire_ingest.media.models import CONTENT_TYPES, ImageFormat, MediaFile
+from newswire_ingest.media.repository import MediaRepository
+from newswire_ingest.media.storage import MediaStorage
+from newswire_ingest.media.variants import VariantMaker
+
+_YEAR = "max-age=31536000, immutable"
+_CONTENT = {content_type: {"schema": {"type": "string", "format": "binary"}} for content_type in CONTENT_TYPES.values()}
+
+
+def router(records: MediaRepository, storage: MediaStorage, variants: VariantMaker) -> APIRouter:
+    """Return the paths under ``/media``."""
+    routes = APIRouter(prefix=PATH, tags=["media"])
+
+    @routes.get(
+        "/{file}/{name}",
+        response_class=Response,
+        operation_id="readImage",
+        dependencies=[Depends(charged(Cost.RECORD))],
+        summary="Read an image: 'original' with the suffix of its format, or a width such as '640.webp'",
+        responses={
+            200: {"description": "The image", "content": _CONTENT},
+            304: {"description": "The client has it"},
+            **problems("not-found"),
+        },
+    )
+    async def read(request: Request, _: NoParameters, file: str, name: str) -> Response:
+        stored = await records.file(file) if is_file(file) else None
+        wanted = _wanted(stored, name) if stored else None
+        if stored is None or wanted is None:
+            raise not_found("image")
+        width, format_ = wanted
+        headers = _headers(f'"{file[:32]}-{name}"', public=request.app.state.settings.public_read)
+        if knows_tag(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        found = await storage.open(f"{stored.path}/{name}")
+        if found is not None:
+            headers["Content-Length"] = str(found.size)
+            return StreamingResponse(found.chunks, 200, headers, CONTENT_TYPES[format_])
+        made = await variants.make(stored, width, format_) if width is not None else None
+        if made is None:
+            raise not_found("image")
+        return Response(made, 200, headers, CONTENT_TYPES[format_])
+
+    return routes
+
+
+def _wanted(file: MediaFile, name: str) -> tuple[int | None, ImageFormat] | None:
+    """Return width and format of what a name stands for; None unless there is such a variant."""
+    parsed = parse_name(name)
+    if parsed is None:
+        return None
+    width, format_ = parsed[0], ImageFormat(parsed[1])
+    if width is None:
+        return (None, format_) if format_ is file.format else None
+    return (width, format_) if width in file.widths and format_ in file.variant_formats else None
+
+
+def _headers(tag: str, *, public: bool) -> dict[str, str]:
+    return {
+        "ETag": tag,
+        "Cache-Control": f"{'public' if public else 'private'}, {_YEAR}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "X-Content-Type-Options": "nosniff",
+    }

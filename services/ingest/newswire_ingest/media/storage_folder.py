@@ -1,0 +1,99 @@
+"""Stores images in a folder."""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from newswire_ingest.media.errors import StorageError
+from newswire_ingest.media.models import StoredFile
+
+_CHUNK_BYTES = 256 * 1024
+
+
+class FolderStorage:
+    """A folder of this machine, or one that all replicas mount. Blocking work is done in threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def write(self, path: str, content: bytes) -> None:
+        """Write a temporary file, flush it to the disk, and rename it."""
+        try:
+            await asyncio.to_thread(_write, self._root, path, content)
+        except OSError as error:
+            raise StorageError(f"cannot write to {self._root}: {error.strerror or error}") from error
+
+    async def open(self, path: str) -> StoredFile | None:
+        """Open a file for reading."""
+        try:
+            file, size = await asyncio.to_thread(_open, self._root / path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot read {self._root}: {error.strerror or error}") from error
+        return StoredFile(size, _chunks(file))
+
+    async def delete_folder(self, path: str) -> None:
+        """Delete a folder, and the one above it if it is empty then."""
+        try:
+            await asyncio.to_thread(_delete, self._root / path)
+        except OSError as error:
+            raise StorageError(f"{self._root} cannot be cleared: {error.strerror or error}") from error
+
+    async def check(self) -> str | None:
+        """Return why the folder cannot be written to."""
+        try:
+            await asyncio.to_thread(self._root.mkdir, mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            return f"{self._root} cannot be created: {error.strerror or error}"
+        return None if os.access(self._root, os.W_OK | os.X_OK) else f"{self._root} is not writable"
+
+
+def _write(root: Path, path: str, content: bytes) -> None:
+    target = root / path
+    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    for folder in (target.parent, target.parent.parent, root):
+        _flush(folder)
+
+
+def _flush(folder: Path) -> None:
+    """Write the entries of a folder to the disk: without it, a renamed file can be lost with the power."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> tuple[IO[bytes], int]:
+    file = path.open("rb")
+    return file, os.fstat(file.fileno()).st_size
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+            yield chunk
+
+
+def _delete(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+    with suppress(OSError):  # it holds other files
+        path.parent.rmdir()

@@ -1,0 +1,1 @@
+"""Images: uploads, storage, variants, uses, removal."""
