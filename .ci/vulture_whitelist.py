@@ -29,6 +29,8 @@ START_DELIMITER  # frontmatter's handlers
 END_DELIMITER
 _.handleError  # logging.Handler
 raiseExceptions
+MAX_IMAGE_PIXELS  # PIL.Image
+LOAD_TRUNCATED_IMAGES  # PIL.ImageFile
 
 # Members of documents that are validated, stored or answered as a whole.
 specversion
@@ -49,6 +51,7 @@ deferred
 unsubscribed
 complained
 issues
+animated
 
 # Read by templates of the site.
 _.right_to_left

@@ -22,7 +22,8 @@ async def test_unknown_parameters_are_rejected_everywhere(ingest: Ingest) -> Non
     for path, methods in ingest.app.openapi()["paths"].items():
         if not path.startswith("/v1/"):
             continue
-        parts = {"number": 1, "draft_id": "none", "key_id": "none", "user_id": "none", "name": "Harbour Gazette"}
+        parts = {name: "none" for name in ("draft_id", "key_id", "user_id", "media_id")}
+        parts |= {"number": "1", "name": "Harbour Gazette"}
         url = path.format(article_id=created["id"], external_id="gz-1", **parts)
         for method in methods:
             if "/admin/" in path and method == "delete":  # its body contains the reason

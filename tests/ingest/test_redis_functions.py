@@ -40,7 +40,7 @@ class Store:
 
     async def write(self, id_: str = "a1", tag: str = "", number: int = 1, record: str = "", **changes: Any) -> Any:
         keys, quota = self.keys, changes.pop("counter", "")
-        named = self.common(id_, tag) | {
+        named: dict[str, Any] = self.common(id_, tag) | {
             "publisher": "p",
             "key": "k1",
             "prefix": keys.article(""),

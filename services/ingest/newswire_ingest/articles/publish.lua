@@ -201,8 +201,8 @@ local MAX_UNINDEXED = 10000
 --      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
 --      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
---      by: 'operator' for a retraction by an operator, which prevents the publisher from publishing it again, or ''; readers_field, for the entitlements that could read it, and readers,
---      their digests; tombstone; event
+--      by: 'operator' for a retraction by an operator, which prevents the publisher from publishing it again, or '';
+--      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
   if key_is_revoked(keys[4], args.now_ms) then return {'REVOKED'} end

@@ -31,11 +31,6 @@ def media_names(keys: Keyspace) -> str:
     return keys.key("media", "")
 
 
-def article_use(article_id: str) -> str:
-    """Return how the uses of an article are recorded."""
-    return f"article.{article_id}"
-
-
 def draft_use(draft_id: str) -> str:
     """Return how the uses of a draft are recorded."""
     return f"draft.{draft_id}"
