@@ -22,7 +22,7 @@ async def test_unknown_parameters_are_rejected_everywhere(ingest: Ingest) -> Non
     for path, methods in ingest.app.openapi()["paths"].items():
         if not path.startswith("/v1/"):
             continue
-        parts = {name: "none" for name in ("draft_id", "key_id", "user_id", "media_id")}
+        parts = dict.fromkeys(("draft_id", "key_id", "user_id", "media_id"), "none")
         parts |= {"number": "1", "name": "Harbour Gazette"}
         url = path.format(article_id=created["id"], external_id="gz-1", **parts)
         for method in methods:

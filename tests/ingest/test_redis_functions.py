@@ -93,6 +93,7 @@ class Store:
             "write_token": "t-retract",
             "label_names": self.labels,
             "media_names": self.media,
+            "drafts": keys.key("drafts", "articles", "p"),
             "by": "",
             "readers_field": "readers:1",
             "readers": "",

@@ -43,6 +43,9 @@ class Store:
             "caller_type": "key",
             "now_ms": NOW,
             "text": "",
+            "media": [],
+            "media_names": self.key("media", ""),
+            "owner": "Post",
         }
         names = [*self._names, self.key("account", "Post"), caller]
         return await self._functions.call("write_draft", names, named | changes, texts)
@@ -54,6 +57,7 @@ class Store:
 
     async def erase(self, expected: str, article: str = "", size: int = 0) -> Any:
         named = {"id": "d1", "expected": expected, "article": article, "size": size}
+        named |= {"media_names": self.key("media", ""), "owner": "Post"}
         return await self._functions.call("erase_draft", [*self._names, self.key("last-erasure")], named, [b"{}"])
 
 

@@ -73,9 +73,9 @@ async def test_describe_changes_the_texts_of_an_owner(functions: Functions) -> N
 async def test_delete_refuses_what_is_used(functions: Functions) -> None:
     assert await functions.call("delete") == -1
     await functions.add()
-    await functions.call("set_uses", use="draft.d1", files=[FILE])
+    await functions.redis.sadd(f"{functions.names}uses:{FILE}:p", "draft.d1")
     assert await functions.call("delete") == 1
-    await functions.call("set_uses", use="draft.d1", files=[])
+    await functions.redis.srem(f"{functions.names}uses:{FILE}:p", "draft.d1")
     assert await functions.call("delete") == 0
     assert not await functions.exists(f"file:{FILE}")
     assert await functions.scores("removals") == {f"{FILE}.f1": 100_000}
@@ -89,29 +89,6 @@ async def test_expire_removes_what_was_unused_for_long(functions: Functions) -> 
     assert await functions.call("expire", before=100_000, limit=10) == 0
     assert await functions.call("expire", before=100_001, limit=10) == 1
     assert await functions.scores("of:p") == {OTHER: 200_000}
-
-
-async def test_set_uses_replaces_those_of_a_draft(functions: Functions) -> None:
-    await functions.add()
-    await functions.add(file=OTHER)
-    await functions.add(file="c" * 64, account="q")
-    assert await functions.call("set_uses", use="draft.d1", files=[FILE, "c" * 64, "d" * 64]) == 1
-    assert FILE + " p" not in await functions.scores("unused")
-    assert await functions.call("set_uses", use="draft.d1", files=[OTHER], now=300_000) == 1
-    assert (await functions.scores("unused"))[f"{FILE} p"] == 300_000
-    assert f"{OTHER} p" not in await functions.scores("unused")
-
-
-@pytest.mark.parametrize("erase", [False, True])
-async def test_end_uses_keeps_what_another_draft_uses(functions: Functions, erase: bool) -> None:
-    await functions.add()
-    await functions.add(file=OTHER)
-    await functions.call("set_uses", use="draft.d1", files=[FILE, OTHER])
-    await functions.call("set_uses", use="draft.d2", files=[OTHER])
-    await functions.call("end_uses", use="draft.d1", erase=erase, now=300_000)
-    assert await functions.exists(f"file:{OTHER}")
-    assert await functions.exists(f"file:{FILE}") is not erase
-    assert (await functions.scores("unused")) == ({} if erase else {f"{FILE} p": 300_000})
 
 
 async def test_claim_takes_work_for_a_time(functions: Functions) -> None:

@@ -25,6 +25,13 @@ async def publish(media: MediaTest, key: dict[str, str], sent: dict[str, Any]) -
     return answer.json()
 
 
+async def save_draft(media: MediaTest, key: dict[str, str], url: str) -> Any:
+    sent = {"content": {"title": "A draft", "body": f'<img src="{url}">'}}
+    answer = await media.http.post("/v1/drafts", json=sent, headers=key)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
 async def everything_removed(media: MediaTest) -> None:
     while await media.upkeep.remove():
         pass
@@ -63,8 +70,7 @@ async def test_a_retraction_removes_what_only_that_article_used(media: MediaTest
     drafted, earlier = await media.upload(publisher, jpeg(700, 30)), await media.upload(publisher, jpeg(700, 40))
     first = await publish(media, publisher, article(own["url"], shared["url"], drafted["url"], earlier["url"]))
     await publish(media, publisher, article(lead=shared["url"]))
-    service = service_of(media)
-    await service.set_draft_uses("Harbour Gazette", "d1", [f'<img src="{drafted["url"]}">'])
+    draft = await save_draft(media, publisher, drafted["url"])
     changed = article(own["url"], shared["url"], drafted["url"], title="Changed")
     assert (await media.http.put(f"/v1/articles/{first['id']}", json=changed, headers=publisher)).json()["version"] == 2
     variant = own["variants"][0]["url"]
@@ -75,8 +81,11 @@ async def test_a_retraction_removes_what_only_that_article_used(media: MediaTest
     assert [await media.status(each["url"]) for each in (shared, drafted)] == [200, 200]
     await everything_removed(media)
     assert media.stored() == ["original.jpg", "original.jpg"]
-    await service.end_draft_uses("Harbour Gazette", "d1", erase=True)
-    assert await media.status(drafted["url"]) == 404
+    assert (await media.http.delete(f"/v1/media/{drafted['id']}", headers=publisher)).status_code == 409
+    await media.http.delete(f"/v1/drafts/{draft['id']}", headers=publisher)
+    assert (await media.http.get(f"/v1/media/{drafted['id']}", headers=publisher)).json()["uses"] == 0
+    await media.http.post(f"/v1/drafts/{draft['id']}/recover", headers=publisher)
+    assert (await media.http.get(f"/v1/media/{drafted['id']}", headers=publisher)).json()["uses"] == 1
 
     # Publishing the article again brings nothing back; a new upload does.
     again = await media.http.put(f"/v1/articles/{first['id']}", json=article(own["url"]), headers=publisher)
@@ -164,3 +173,16 @@ async def test_an_upload_that_was_not_finished_is_cleared(media: MediaTest, publ
     assert media.stored() == []
     service.records.add = add  # type: ignore[method-assign]
     assert (await service.add("Harbour Gazette", COMMAND_LINE, stream(), alt="A")).alt == "A"
+
+
+async def test_the_draft_of_a_retracted_article_does_not_keep_its_images(
+    media: MediaTest, publisher: dict[str, str]
+) -> None:
+    added = await media.upload(publisher)
+    draft = await save_draft(media, publisher, added["url"])
+    acts = f"/v1/drafts/{draft['id']}"
+    out = await media.http.post(f"{acts}/publish", json={}, headers=publisher | {"If-Match": '"1"'})
+    assert out.status_code in (200, 201), out.text
+    assert (await media.http.get(f"/v1/media/{added['id']}", headers=publisher)).json()["uses"] == 2
+    await media.http.delete(f"/v1/articles/{out.json()['article']['id']}", headers=publisher)
+    assert await media.status(added["url"]) == 404

@@ -193,6 +193,17 @@ local function publish_due(keys, args)
   return answer
 end
 
+-- Ends the use of an article's images, and that of its own draft, and deletes those that nothing else uses.
+local function erase_images(args, publisher)
+  local names, draft = args.media_names, redis.call('HGET', args.drafts, args.id)
+  local used = names .. 'used:draft.' .. (draft or '')
+  for _, file in ipairs(draft and redis.call('SMEMBERS', names .. 'used:article.' .. args.id) or {}) do
+    end_use(names, publisher, 'draft.' .. draft, file, args.now_ms, false)
+    redis.call('SREM', used, file)
+  end
+  end_media_uses(names, publisher, 'article.' .. args.id, args.now_ms, true)
+end
+
 -- Maximum number of retractions to remember that the index does not show yet, for installations in which nothing indexes them.
 local MAX_UNINDEXED = 10000
 
@@ -201,7 +212,8 @@ local MAX_UNINDEXED = 10000
 --      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
 --      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
---      by: 'operator' for a retraction by an operator, which prevents the publisher from publishing it again, or '';
+--      drafts (key of the drafts of the publisher's articles); by: 'operator' for a retraction by an operator, which prevents the
+--      publisher from publishing it again, or '';
 --      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
@@ -228,7 +240,7 @@ local function retract(keys, args)
   redis.call('DEL', keys[3])
   move_between_lists(keys[6], state.publisher, args.id, state.status, 'retracted')
   count_labels(args.label_names, state.publisher, keys[1], '')
-  end_media_uses(args.media_names, state.publisher, 'article.' .. args.id, args.now_ms, true)
+  erase_images(args, state.publisher)
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', args.tombstone, 'updated_at', args.now,
     'retraction', args.write_token, args.readers_field, args.readers)

@@ -17,10 +17,10 @@ from newswire_ingest.articles.publishing import Version
 from newswire_ingest.articles.store_result import DuePublication, StoreResult, parse_store_result
 from newswire_ingest.articles.write_context import NO_QUOTA, Quota, WriteContext
 from newswire_ingest.labels.repository import label_lines
-from newswire_ingest.media.repository import media_names
+from newswire_ingest.media.repository import USES, media_names
 
 WriteMode = Literal["create", "upsert", "change"]
-LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels", "newswire_ingest.media:uses"))
+LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels", *USES))
 
 
 def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
@@ -98,6 +98,7 @@ class ArticleStore(ArticleReader):
                 "write_token": write_token,
                 "label_names": self._labels,
                 "media_names": self._media,
+                "drafts": keys.key("drafts", "articles", state.publisher),
                 "by": "operator" if by_operator else "",
                 "readers_field": readers_field(state.version),
                 "readers": readers,

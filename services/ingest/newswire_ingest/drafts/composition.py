@@ -16,7 +16,7 @@ from newswire_ingest.settings import IngestSettings
 
 def draft_store(redis: "Redis", keys: Keyspace, settings: IngestSettings) -> DraftStore:
     """Return the store of drafts with an open client."""
-    return DraftStore(redis, keys, DraftLimits(settings.draft_limit, settings.draft_space_bytes))
+    return DraftStore(redis, keys, DraftLimits(settings.draft_limit, settings.draft_space_bytes), settings.site)
 
 
 def draft_service(

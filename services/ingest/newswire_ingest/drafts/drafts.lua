@@ -32,7 +32,8 @@ end
 --      account, record of the caller or ''
 -- Arguments: id; expected, the stamp that was read, or '' for a new draft; fields to set and removed ones; updated_ms; discarded_ms, or
 --      '' unless it is discarded; article, or ''; grows, the bytes by which it grows; max_drafts and max_bytes of the account;
---      caller_type: key | user; now_ms; text, the field of the text that follows, or ''
+--      caller_type: key | user; now_ms; text, the field of the text that follows, or ''; media, the files in a new text;
+--      media_names, the prefix of the keys of images; owner, the account
 -- Texts: the text, and the entry of the audit log, each '' for none
 -- Returns OK | BARRED | STALE | TOO_MANY | TOO_LARGE
 local function write_draft(keys, args, argv)
@@ -56,13 +57,19 @@ local function write_draft(keys, args, argv)
       redis.call('HDEL', keys[4], args.article)
     end
   end
+  if args.discarded_ms == '' then
+    use_media(args.media_names, args.owner, 'draft.' .. args.id, args.media)
+  else
+    end_media_uses(args.media_names, args.owner, 'draft.' .. args.id, args.now_ms, false)
+  end
   if argv[3] ~= '' then redis.call('XADD', keys[6], '*', 'entry', argv[3]) end
   return 'OK'
 end
 
 -- Erases a draft with all its revisions.
 -- KEYS draft, drafts of the account, discarded drafts, drafts of the account's articles, bytes of the account's drafts, audit log, time
---      of the last erasure; arguments: id; expected, the stamp that was read; article, or ''; size; texts: the entry of the audit log
+--      of the last erasure; arguments: id; expected, the stamp that was read; article, or ''; size; media_names and
+--      owner, as above; texts: the entry of the audit log
 -- Returns OK | STALE
 local function erase_draft(keys, args, argv)
   if redis.call('HGET', keys[1], 'stamp') ~= args.expected then return 'STALE' end
@@ -74,6 +81,7 @@ local function erase_draft(keys, args, argv)
   end
   redis.call('DECRBY', keys[5], args.size)
   local now = redis.call('TIME')
+  end_media_uses(args.media_names, args.owner, 'draft.' .. args.id, string.format('%d000', now[1]), false)
   redis.call('SET', keys[7], string.format('%d%03d', now[1], math.floor(now[2] / 1000)))
   redis.call('XADD', keys[6], '*', 'entry', argv[2])
   return 'OK'

@@ -230,7 +230,8 @@ class DraftEditing:
             if (stored.discarded_at is not None) == discarded:
                 return await self._view(stored, text)
             after = replace(stored, stamp=stored.stamp + 1, discarded_at=self._clock() if discarded else None)
-            if await self._write(DraftWrite(stored, after, actor.audit, entry=self._entry(actor, act, draft_id))):
+            entry, recovered = self._entry(actor, act, draft_id), None if discarded else text
+            if await self._write(DraftWrite(stored, after, actor.audit, entry=entry, recovered=recovered)):
                 return await self.find(account, draft_id)
         raise ArticleBusyError("other requests keep changing the draft; repeat the request")
 

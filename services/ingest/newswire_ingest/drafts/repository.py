@@ -9,13 +9,15 @@ from redis.asyncio import Redis
 
 from newswire.auth.credentials import key_record
 from newswire.keys import INGEST_SCHEMA, Keyspace
+from newswire.media import files_in
 from newswire.observability.audit import Actor
 from newswire.storage.article_records import pack, unpack
 from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms, utc_now
 from newswire_ingest.drafts.records import FIELDS, LISTED_FIELDS, StoredDraft, decoded, encoded
+from newswire_ingest.media.repository import USES, media_names
 
-LUA = LuaSource("newswire_ingest.drafts", "drafts")
+LUA = LuaSource("newswire_ingest.drafts", "drafts", USES)
 Verdict = Literal["OK", "BARRED", "STALE", "TOO_MANY", "TOO_LARGE"]
 _PAGE = 100
 
@@ -42,12 +44,15 @@ class DraftWrite:
     """The packed text of the newest revision, if it is new."""
     dropped: Sequence[int] = ()
     entry: bytes = b""
+    recovered: bytes | None = None
+    """The text that a discarded draft has again: its images are used again."""
 
 
 class DraftStore:
     """Reads and writes the drafts of all accounts in one Redis."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, limits: DraftLimits) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, limits: DraftLimits, site: str) -> None:
+        self._site = site
         self._redis = redis
         self._keys = keys
         self._limits = limits
@@ -83,6 +88,9 @@ class DraftStore:
             "caller_type": change.by.type if change.by else "",
             "now_ms": epoch_ms(utc_now()),
             "text": f"text:{after.sequence}" if change.text is not None else "",
+            "media": files_in(self._site, [_text(change)]),
+            "media_names": media_names(keys),
+            "owner": after.account,
         }
         names = [*self._names(after), keys.audit_log, keys.key("account", after.account), self._caller(change.by)]
         verdict: Verdict = (
@@ -93,6 +101,7 @@ class DraftStore:
     async def erase(self, draft: StoredDraft, entry: bytes) -> bool:
         """Erase a draft with all its revisions; return whether it was as it was read."""
         arguments = {"id": draft.id, "expected": str(draft.stamp), "article": draft.article or "", "size": draft.size}
+        arguments |= {"media_names": media_names(self._keys), "owner": draft.account}
         names = [*self._names(draft), self._keys.audit_log, self._keys.last_erasure]
         return bool(await self._functions.call("erase_draft", names, arguments, [entry]) == b"OK")
 
@@ -151,6 +160,11 @@ class DraftStore:
 
     def _draft(self, draft_id: str) -> str:
         return self._keys.key("draft", draft_id)
+
+
+def _text(change: DraftWrite) -> str:
+    text = change.recovered if change.text is None else unpack(change.text)
+    return text.decode() if text else ""
 
 
 def packed(text: bytes) -> bytes:

@@ -1,4 +1,4 @@
--- The atomic steps of images. Every function takes `names`, the prefix of the keys, which `uses.lua` lists; times are in ms.
+-- The atomic steps of images. Every function takes `names`, the prefix of the keys, which `items.lua` lists; times are in ms.
 
 -- Adds an uploaded image to an account.
 -- Arguments: file, account, now, folder and written (whether its bytes were written there; `removals` lists the folder until now),
@@ -54,27 +54,6 @@ local function expire(_, args)
   return #found
 end
 
--- Sets which files a draft uses; those that it no longer uses count as unused from now on. Arguments: account, use, files, now
-local function set_uses(_, args)
-  local wanted = {}
-  for _, file in ipairs(args.files) do wanted[file] = true end
-  local used = args.names .. 'used:' .. args.use
-  for _, file in ipairs(redis.call('SMEMBERS', used)) do
-    if not wanted[file] then
-      end_use(args.names, args.account, args.use, file, args.now, false)
-      redis.call('SREM', used, file)
-    end
-  end
-  use_media(args.names, args.account, args.use, args.files)
-  return redis.call('SCARD', used)
-end
-
--- Ends all uses of a draft. Arguments: account, use, now, erase (whether what nothing else uses is deleted at once)
-local function end_uses(_, args)
-  end_media_uses(args.names, args.account, args.use, args.now, args.erase)
-  return 1
-end
-
 -- Takes work that is due from a queue ('variants' or 'removals') for a time; without a result by then, it is due again.
 -- Arguments: queue, now, lease, limit. Returns the members.
 local function claim(_, args)
@@ -100,7 +79,5 @@ register('add', add)
 register('describe', describe)
 register('delete', delete)
 register('expire', expire)
-register('set_uses', set_uses)
-register('end_uses', end_uses)
 register('claim', claim)
 register('made', made)

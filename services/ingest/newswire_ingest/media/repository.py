@@ -1,6 +1,6 @@
 """The records of images in Redis; the bytes are in the storage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +12,9 @@ from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms, rfc3339
 from newswire_ingest.media.models import CleanImage, ImageFormat, Media, MediaFile, MediaText
 
-LUA = LuaSource("newswire_ingest.media", "media", ("uses",))
+LUA = LuaSource("newswire_ingest.media", "media", ("items",))
+USES = ("newswire_ingest.media:items", "newswire_ingest.media:uses")
+"""What the libraries of articles and drafts share with this one."""
 Queue = Literal["variants", "removals"]
 UNFINISHED_UPLOAD_MS = 3_600_000
 """How long an upload may take from its first byte in the storage to its record; then what it wrote is deleted."""
@@ -29,11 +31,6 @@ class MediaPage:
 def media_names(keys: Keyspace) -> str:
     """Return the prefix of the keys of images."""
     return keys.key("media", "")
-
-
-def draft_use(draft_id: str) -> str:
-    """Return how the uses of a draft are recorded."""
-    return f"draft.{draft_id}"
 
 
 class MediaRepository:
@@ -79,14 +76,6 @@ class MediaRepository:
     async def expire(self, before: datetime, now: datetime, limit: int) -> int:
         """Delete images that have been unused since before a time; return how many."""
         return int(await self._call("expire", before=epoch_ms(before), now=epoch_ms(now), limit=limit))
-
-    async def set_uses(self, account: str, use: str, files: Iterable[str], now: datetime) -> None:
-        """Set which files a draft uses."""
-        await self._call("set_uses", account=account, use=use, files=list(files), now=epoch_ms(now))
-
-    async def end_uses(self, account: str, use: str, now: datetime, *, erase: bool) -> None:
-        """End all uses of a draft; ``erase``: what nothing else uses is removed at once, otherwise after a while."""
-        await self._call("end_uses", account=account, use=use, now=epoch_ms(now), erase=erase)
 
     async def claim(self, queue: Queue, now: datetime, lease_ms: int, limit: int) -> list[str]:
         """Take work that is due from a queue."""

@@ -15,7 +15,7 @@ from newswire.observability.audit import Act, Actor
 from newswire_ingest.media import image_worker
 from newswire_ingest.media.errors import MediaBusyError, MediaInUseError, MediaNotFoundError, UploadTooLargeError
 from newswire_ingest.media.models import CleanImage, Media, MediaFile, MediaText
-from newswire_ingest.media.repository import MediaPage, MediaRepository, draft_use, new_file
+from newswire_ingest.media.repository import MediaPage, MediaRepository, new_file
 from newswire_ingest.media.storage import MediaStorage
 
 MAX_UPLOADS = 8
@@ -148,17 +148,6 @@ class MediaService:
         """Return the images of an account whose addresses occur in texts of an article, by their files."""
         files = await self.records.owned_files(account, files_in(self.site, texts))
         return {file.name: self._article_image(file) for file in files}
-
-    async def set_draft_uses(self, account: str, draft_id: str, texts: Iterable[str]) -> None:
-        """Record which images a draft uses, by the addresses in its texts. Call it when a draft is saved."""
-        await self.records.set_uses(account, draft_use(draft_id), files_in(self.site, texts), self._clock())
-
-    async def end_draft_uses(self, account: str, draft_id: str, *, erase: bool = False) -> None:
-        """Record that a draft is gone, or that its article was published, which uses the images from then on.
-
-        ``erase``: images that nothing else uses are removed at once. Otherwise they count as unused.
-        """
-        await self.records.end_uses(account, draft_use(draft_id), self._clock(), erase=erase)
 
     async def _receive(self, account: str, stream: AsyncIterable[bytes]) -> CleanImage:
         """Read an upload into memory, and decode it."""
