@@ -28,7 +28,7 @@ async def test_a_user_signs_in_again_after_a_restore(redis: Redis, namespace: st
     await service.set_password(user, PASSWORD, by=COMMAND_LINE)
     session = await service.sign_in(user.email, PASSWORD, BROWSER)
     assert session is not None
-    link = await service.sign_in_link(user, by=COMMAND_LINE)
+    link = await service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     file = tmp_path / "newswire.backup"
     stores = Stores(redis, redis, keys)
     await write_backup(stores, file.with_suffix(".draft"), file, lambda title, total: nullcontext(lambda: None))

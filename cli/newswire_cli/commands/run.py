@@ -18,8 +18,14 @@ def run(
     no_samples: Annotated[bool, typer.Option("--no-samples", help="Publish no sample articles on the first start.")] = (
         False
     ),
+    sign_in_link: Annotated[
+        bool | None,
+        typer.Option(
+            help="Print a one-time link to sign in as the demo admin. Default: if only this machine can connect."
+        ),
+    ] = None,
 ) -> None:
     """Run all of Newswire in one process; nothing else is needed."""
-    from newswire_cli.local.run import run_all
+    from newswire_cli.local.run import is_loopback, run_all
 
-    run_all(host, port, data_dir, not no_samples)
+    run_all(host, port, data_dir, not no_samples, is_loopback(host) if sign_in_link is None else sign_in_link)

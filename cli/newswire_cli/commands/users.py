@@ -56,11 +56,12 @@ def create(
 
     async def work(stores: Stores, service: "UserService") -> str:
         from newswire.observability.audit import COMMAND_LINE
+        from newswire.users.one_time_links import LinkPurpose
         from newswire.users.roles import Role
 
         memberships = {account: frozenset(Role(each) for each in role)}
         user = await service.create(email, name, memberships, by=COMMAND_LINE)
-        return f"/invitation/{await service.invite(user, by=COMMAND_LINE)}"
+        return f"/invitation/{await service.make_link(user, LinkPurpose.INVITATION, by=COMMAND_LINE)}"
 
     _say_link(site, _with_users(data_dir, work), "7 days")
 
@@ -105,14 +106,10 @@ def link(
 
     async def work(stores: Stores, service: "UserService") -> str:
         from newswire.observability.audit import COMMAND_LINE
+        from newswire.users.one_time_links import LinkPurpose
 
         user = await _existing(service, email)
-        make = {
-            LinkName.INVITATION: service.invite,
-            LinkName.RESET_PASSWORD: service.password_link,
-            LinkName.SIGN_IN: service.sign_in_link,
-        }[purpose]
-        return f"/{purpose}/{await make(user, by=COMMAND_LINE)}"
+        return f"/{purpose}/{await service.make_link(user, LinkPurpose(purpose), by=COMMAND_LINE)}"
 
     lifetimes = {LinkName.INVITATION: "7 days", LinkName.RESET_PASSWORD: "1 hour", LinkName.SIGN_IN: "15 minutes"}
     _say_link(site, _with_users(data_dir, work), lifetimes[purpose])

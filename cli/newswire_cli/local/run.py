@@ -26,7 +26,7 @@ SAMPLES_DUE = "samples.due"
 """This file exists in the data folder from the first start until the samples are published."""
 
 
-def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
+def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link: bool) -> None:
     """Run everything until Ctrl-C or SIGTERM."""
     from newswire.settings import SettingsError
 
@@ -42,7 +42,7 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
             _keep_private(data_dir)
             with embedded_valkey(data_dir.resolve()) as valkey:
                 _set_environment(host, port, data_dir.resolve(), valkey.url)
-                _serve_all(host, port, data_dir, with_samples, valkey)
+                _serve_all(host, port, data_dir, with_samples, with_link, valkey)
     except DataFolderInUseError:
         fail(f"another `newswire run` uses {data_dir}; stop it first, or give this one its own --data-dir")
     except (ValkeyError, SettingsError) as error:
@@ -104,13 +104,16 @@ def _keep_private(data_dir: Path) -> None:
             kept.chmod(kept.stat().st_mode & ~0o077)
 
 
-def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey: EmbeddedValkey) -> None:
+def _serve_all(
+    host: str, port: int, data_dir: Path, with_samples: bool, with_link: bool, valkey: EmbeddedValkey
+) -> None:
     from newswire.auth.api_keys import list_keys
     from newswire.http.application import run, serve
     from newswire.keys import Keyspace
     from newswire.observability.json_logging import log_as_json, rotating_file
     from newswire.settings import Settings
     from newswire.storage.redis_client import open_redis
+    from newswire_cli.local.demo_admin import sign_in_link
     from newswire_cli.local.supervisor import supervision
     from newswire_ingest.app import service as ingest
     from newswire_notify.app import service as notify
@@ -124,13 +127,17 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey:
         async with open_redis(settings.redis_url.get_secret_value()) as redis:
             restored = bool(await list_keys(redis, Keyspace(settings.namespace), limit=1))
             credentials = await ensure_credentials(redis, Keyspace(settings.namespace), data_dir)
+            link = await sign_in_link(redis, Keyspace(settings.namespace)) if with_link else None
         due = data_dir / SAMPLES_DUE
         if not with_samples:
             due.unlink(missing_ok=True)
         elif first_start and not restored:
             due.touch()
         private_webhooks = NotifySettings().webhook_allow_private
-        started = _welcome(host, port, data_dir, credentials, first_start, private_webhooks, settings.public_read)
+        address = f"{settings.site}{link}" if link else None
+        started = _welcome(
+            host, port, data_dir, credentials, first_start, private_webhooks, settings.public_read, address
+        )
         services = [supervision(valkey, say), ingest, search, notify]
         await serve(services, settings, host, port, started=started)
 
@@ -146,6 +153,7 @@ def _welcome(
     first_start: bool,
     private_webhooks: bool,
     public_read: bool,
+    sign_in_address: str | None,
 ) -> Callable[[], Awaitable[None]]:
     site = _address(host, port)
 
@@ -155,6 +163,8 @@ def _welcome(
         say(f"Newswire runs at {site}    (Ctrl-C ends it)")
         say()
         say(f"  read       {site}/")
+        if sign_in_address:
+            say(f"  sign in    {sign_in_address}  (once, within 15 minutes)")
         say(f"  docs       {site}/docs")
         say(f"  live       {site}/v1/stream")
         say(f"  keys       {data_dir / CREDENTIALS}{'  (just created, only you can read it)' if first_start else ''}")

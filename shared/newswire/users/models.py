@@ -23,10 +23,12 @@ class User:
     disabled_at: datetime | None = None
     last_sign_in_at: datetime | None = None
     has_password: bool = False
+    disabled_accounts: frozenset[str] = frozenset()
+    """Of a user who is signed in: the accounts among its memberships that are disabled."""
 
     def permissions(self, account: str) -> frozenset[Permission]:
-        """Return what the user may do in an account: nothing if the user is disabled or not a member."""
-        if self.disabled_at is not None:
+        """Return what the user may do in an account: nothing if either is disabled, or the user is not a member."""
+        if self.disabled_at is not None or account in self.disabled_accounts:
             return frozenset()
         return permissions_of(self.memberships.get(account, frozenset()))
 

@@ -55,7 +55,7 @@ class UserService:
         self._limits = SignInLimits(redis, keys)
 
     async def create(self, email: str, name: str, memberships: Memberships, *, by: Actor) -> User:
-        """Create a user without a password; a link of `invite` lets the person set one.
+        """Create a user without a password; an invitation of `make_link` lets the person set one.
 
         Raises:
             InvalidUserError: address, name or an account is not accepted.
@@ -97,22 +97,11 @@ class UserService:
             await self._record(by, Act.USER_CHANGED, user, **details)
         return changed
 
-    async def invite(self, user: User, *, by: Actor) -> str:
-        """Return the token of a link by which the user sets a first password and signs in."""
-        token = await self.links.create(OneTimeLink(LinkPurpose.INVITATION, user.id, user.revision))
-        await self._record(by, Act.USER_LINKED, user, purpose=LinkPurpose.INVITATION)
-        return token
-
-    async def sign_in_link(self, user: User, *, by: Actor) -> str:
-        """Return the token of a link by which the user signs in once, without a password."""
-        token = await self.links.create(OneTimeLink(LinkPurpose.SIGN_IN, user.id))
-        await self._record(by, Act.USER_LINKED, user, purpose=LinkPurpose.SIGN_IN)
-        return token
-
-    async def password_link(self, user: User, *, by: Actor) -> str:
-        """Return the token of a link by which the user sets a new password."""
-        token = await self.links.create(OneTimeLink(LinkPurpose.RESET_PASSWORD, user.id, user.revision))
-        await self._record(by, Act.USER_LINKED, user, purpose=LinkPurpose.RESET_PASSWORD)
+    async def make_link(self, user: User, purpose: LinkPurpose, *, by: Actor) -> str:
+        """Return the token of a new one-time link. One that sets a password ends when the user's record changes."""
+        revision = None if purpose is LinkPurpose.SIGN_IN else user.revision
+        token = await self.links.create(OneTimeLink(purpose, user.id, revision))
+        await self._record(by, Act.USER_LINKED, user, purpose=purpose)
         return token
 
     async def linked_user(self, purpose: LinkPurpose, token: str, *, use: bool = False) -> User | None:

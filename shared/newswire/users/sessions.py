@@ -75,12 +75,14 @@ class Sessions:
             "idle_seconds": int(IDLE_LIFETIME.total_seconds()),
             "seen_interval": _SEEN_INTERVAL_MS,
             "user_prefix": self._keys.key("user", ""),
+            "account_prefix": self._keys.key("account", ""),
         }
         found = await self._functions.call("use_session", [self._record(session_id)], arguments)
         if not found:
             return None
-        session, user = (dict(zip(fields[::2], fields[1::2], strict=True)) for fields in found)
-        return _session(session_id, session), read_user(user)
+        session, user = (dict(zip(fields[::2], fields[1::2], strict=True)) for fields in found[:2])
+        disabled = frozenset(account.decode() for account in found[2])
+        return _session(session_id, session), replace(read_user(user), disabled_accounts=disabled)
 
     async def list(self, user_id: str) -> list[Session]:
         """Return the sessions of a user that have not ended, newest first."""

@@ -67,7 +67,8 @@ local function start_session(keys, args)
   return 1
 end
 
--- KEYS session; arguments: now (ms), idle_seconds, seen_interval (ms), user_prefix. Returns the fields of session and user, or false.
+-- KEYS session; arguments: now (ms), idle_seconds, seen_interval (ms), user_prefix, account_prefix. Returns the fields of session and
+-- user, and the user's disabled accounts; or false.
 local function use_session(keys, args)
   local user, seen, ends = unpack(redis.call('HMGET', keys[1], 'user', 'seen', 'ends'))
   if not user or tonumber(ends) <= args.now or tonumber(seen) + args.idle_seconds * 1000 <= args.now then return false end
@@ -77,7 +78,11 @@ local function use_session(keys, args)
     redis.call('HSET', keys[1], 'seen', string.format('%.0f', args.now))
     redis.call('EXPIRE', keys[1], args.idle_seconds)
   end
-  return {redis.call('HGETALL', keys[1]), redis.call('HGETALL', record)}
+  local disabled = {}
+  for account in pairs(cjson.decode(redis.call('HGET', record, 'memberships'))) do
+    if redis.call('HEXISTS', args.account_prefix .. account, 'disabled_at') == 1 then disabled[#disabled + 1] = account end
+  end
+  return {redis.call('HGETALL', keys[1]), redis.call('HGETALL', record), disabled}
 end
 
 -- KEYS session; arguments: now (ms)

@@ -119,6 +119,8 @@ def check_permission(signed_in: SignedIn, account: str, permission: Permission) 
     """
     if permission not in signed_in.user.permissions(account):
         detail = f"your roles in {account} do not include the permission to {permission}"
+        if account in signed_in.user.disabled_accounts:
+            detail = f"the account {account} is disabled, and so are your roles in it; an operator can enable it again"
         raise problem(403, "not-permitted", detail, title="Not permitted")
 
 

@@ -37,7 +37,7 @@ def test_a_user_is_created_accepts_the_invitation_and_is_disabled(start: Start, 
         assert browser.post(link, data={"password": PASSWORD}).url.path == "/account"
 
         listed = newswire("users", "list", *data).stdout.splitlines()
-        assert listed[1].split("\t")[:4] == ["ida@harbour.example", "Ida Roth", "gazette: editor", "enabled"]
+        assert listed[-1].split("\t")[:4] == ["ida@harbour.example", "Ida Roth", "gazette: editor", "enabled"]
 
         assert newswire("users", "sign-out", "IDA@harbour.example", *data).returncode == 0
         assert browser.get(f"{running.site}/account").url.path == "/sign-in"
@@ -53,7 +53,7 @@ def test_a_user_is_created_accepts_the_invitation_and_is_disabled(start: Start, 
     assert "user ida" not in acts
     assert "user.signed_in" in acts
     assert newswire("users", "delete", "ida@harbour.example", *data).returncode == 0
-    assert len(newswire("users", "list", *data).stdout.splitlines()) == 1
+    assert "ida@harbour.example" not in newswire("users", "list", *data).stdout
 
 
 def test_mistakes_end_with_one_line(start: Start, tmp_path: Path) -> None:

@@ -52,6 +52,33 @@ def test_the_first_start_publishes_samples_and_the_second_keeps_them(start: Star
     assert len(ids(again, SAMPLE)) == 1
 
 
+def link_told(running: Running) -> str | None:
+    told = running.until_told("q=press+rolled")
+    lines = [line.split()[2] for line in told.splitlines() if line.startswith("  sign in ")]
+    return lines[0] if lines else None
+
+
+def test_each_start_prints_a_link_that_signs_the_demo_admin_in_once(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    link = link_told(running)
+    assert link is not None
+    assert link.startswith(f"{running.site}/sign-in/")
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        assert "admin@newswire.example" in browser.get(link).text
+        assert browser.post(link).url.path == "/account"
+        assert browser.get(f"{running.site}/users?account=gazette").status_code == 200
+        assert browser.post(link).status_code == 404
+    assert link.rpartition("/")[2] not in (running.data_dir / "newswire.log").read_text()
+    assert running.interrupt() == 0
+
+    again = start(tmp_path / "data", "--no-sign-in-link")
+    assert link_told(again) is None
+    disabled = newswire("users", "disable", "admin@newswire.example", "--data-dir", str(tmp_path / "data"))
+    assert disabled.returncode == 0, disabled.stderr
+    assert again.interrupt() == 0
+    assert link_told(start(tmp_path / "data")) is None
+
+
 def pasted(line: str) -> str:
     return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from newswire.auth.accounts import create_account
+from newswire.auth.accounts import create_account, disable_account, enable_account
 from newswire.observability.audit import COMMAND_LINE, read_page
 from newswire.timestamps import epoch_ms
 from newswire.users.models import User
@@ -171,3 +171,19 @@ async def test_the_audit_log_names_the_user(desk: Desk, user: MakeUser) -> None:
 
 def _revision(browser: Browser) -> str:
     return browser.page.partition('name="revision" value="')[2].partition('"')[0]
+
+
+async def test_roles_in_a_disabled_account_permit_nothing_and_the_page_says_why(desk: Desk, user: MakeUser) -> None:
+    admin = await desk.signed_in(await user("admin@harbour.example", Role.ADMIN))
+    await admin.get("/users")
+    await disable_account(desk.ingest.redis, desk.ingest.keys, "Harbour Post")
+    refused = await admin.get("/users")
+    assert refused.status_code == 403
+    assert "The account Harbour Post is disabled" in refused.text
+    added = await admin.post("/users", name="Jon", email="jon@harbour.example", roles=["writer"])
+    assert added.status_code == 403
+    own = await admin.get("/account")
+    assert own.status_code == 200
+    assert 'href="/users"' not in own.text
+    await enable_account(desk.ingest.redis, desk.ingest.keys, "Harbour Post")
+    assert (await admin.get("/users")).status_code == 200

@@ -3,6 +3,7 @@
 import pytest
 
 from newswire.observability.audit import COMMAND_LINE
+from newswire.users.one_time_links import LinkPurpose
 from newswire.users.roles import Role
 from newswire.users.service import Client
 from tests.ingest.users.conftest import PASSWORD, SITE, Desk, MakeUser
@@ -132,7 +133,7 @@ async def test_a_session_known_before_the_sign_in_is_not_the_one_after_it(desk: 
 
 async def test_an_invitation_is_opened_by_scanners_and_accepted_once(desk: Desk, user: MakeUser) -> None:
     new = await user("new@harbour.example", Role.WRITER, password=None)
-    path = f"/invitation/{await desk.service.invite(new, by=COMMAND_LINE)}"
+    path = f"/invitation/{await desk.service.make_link(new, LinkPurpose.INVITATION, by=COMMAND_LINE)}"
     for _ in range(3):
         page = await desk.browser().get(path)
         assert page.status_code == 200
@@ -152,7 +153,7 @@ async def test_an_invitation_is_opened_by_scanners_and_accepted_once(desk: Desk,
 
 async def test_a_link_signs_in_once_and_not_on_another_page(desk: Desk, user: MakeUser) -> None:
     ida = await user("ida@harbour.example", Role.EDITOR)
-    token = await desk.service.sign_in_link(ida, by=COMMAND_LINE)
+    token = await desk.service.make_link(ida, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     assert (await desk.browser().get(f"/invitation/{token}")).status_code == 404
     assert (await desk.browser().post(f"/reset-password/{token}", password=PASSWORD)).status_code == 404
     browser = desk.browser()

@@ -25,7 +25,7 @@ class Store:
 
     async def create(self, user: str = "u1", email: str = "ida@harbour.example") -> Any:
         names = [self.key("user", user), self.key("users"), self.key("user-emails"), self.key("users", "of", "Post")]
-        fields = {"id": user, "email": email, "revision": "1"}
+        fields = {"id": user, "email": email, "revision": "1", "memberships": '{"Post":["editor"]}'}
         return await self.call("create_user", *names, id=user, email=email, fields=fields)
 
     async def update(self, revision: str = "1", **changes: Any) -> Any:
@@ -49,6 +49,7 @@ class Store:
 
     async def use(self, session: str, now: int = NOW) -> Any:
         named = {"now": now, "idle_seconds": WEEK, "seen_interval": 60_000, "user_prefix": self.key("user", "")}
+        named |= {"account_prefix": self.key("account", "")}
         return await self.call("use_session", self.key("session", session), **named)
 
     async def sessions(self) -> set[bytes]:
@@ -109,7 +110,8 @@ async def test_start_session_ends_the_oldest_beyond_the_limit_and_needs_a_user(s
 async def test_use_session_returns_session_and_user_until_it_ends(store: Store) -> None:
     await store.create()
     await store.start("s1")
-    session, user = await store.use("s1", NOW + 61_000)
+    session, user, disabled = await store.use("s1", NOW + 61_000)
+    assert disabled == []
     assert b"u1" in session
     assert b"ida@harbour.example" in user
     assert await store.redis.hget(store.key("session", "s1"), "seen") == str(NOW + 61_000).encode()
@@ -117,6 +119,14 @@ async def test_use_session_returns_session_and_user_until_it_ends(store: Store) 
     assert await store.use("none") is None
     await store.redis.hset(store.key("user", "u1"), "disabled_at", "2027-01-15")
     assert await store.use("s1", NOW + 62_000) is None
+
+
+async def test_use_session_names_the_disabled_accounts_of_its_user(store: Store) -> None:
+    await store.create()
+    await store.start("s1")
+    await store.redis.hset(store.key("account", "Post"), "disabled_at", "2027-01-15")
+    await store.redis.hset(store.key("account", "Tide"), "disabled_at", "2027-01-15")
+    assert (await store.use("s1"))[2] == [b"Post"]
 
 
 async def test_confirm_identity_does_not_revive_a_session(store: Store) -> None:

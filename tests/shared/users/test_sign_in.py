@@ -153,7 +153,7 @@ async def test_an_unknown_token_is_no_session(house: House, token: str) -> None:
 async def test_only_hashes_of_tokens_are_stored(house: House) -> None:
     user = await house.user()
     session = await house.service.start_session(user, BROWSER, method="password")
-    link = await house.service.sign_in_link(user, by=COMMAND_LINE)
+    link = await house.service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     names = [name async for name in house.redis.scan_iter(f"{house.keys.namespace}:*")]
     dumped = b"".join(names)
     for name in names:
@@ -193,7 +193,7 @@ def test_the_token_of_forms_belongs_to_one_session() -> None:
 
 async def test_a_link_is_used_once_even_by_concurrent_requests(house: House) -> None:
     user = await house.user()
-    link = await house.service.sign_in_link(user, by=COMMAND_LINE)
+    link = await house.service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     assert await house.service.linked_user(LinkPurpose.SIGN_IN, link) == user  # a scanner opens the page
     assert await house.service.linked_user(LinkPurpose.RESET_PASSWORD, link, use=True) is None
     used = await asyncio.gather(*(house.service.linked_user(LinkPurpose.SIGN_IN, link, use=True) for _ in range(10)))
@@ -203,7 +203,7 @@ async def test_a_link_is_used_once_even_by_concurrent_requests(house: House) -> 
 
 async def test_a_link_to_set_a_password_ends_when_one_is_set(house: House) -> None:
     user = await house.user()
-    old, new = [await house.service.password_link(user, by=COMMAND_LINE) for _ in range(2)]
+    old, new = [await house.service.make_link(user, LinkPurpose.RESET_PASSWORD, by=COMMAND_LINE) for _ in range(2)]
     linked = await house.service.linked_user(LinkPurpose.RESET_PASSWORD, new, use=True)
     assert linked is not None
     await house.service.set_password(linked, "quiet lanterns above harbours", by=COMMAND_LINE)
@@ -212,7 +212,7 @@ async def test_a_link_to_set_a_password_ends_when_one_is_set(house: House) -> No
 
 async def test_links_expire_and_do_not_work_for_disabled_users(house: House) -> None:
     user = await house.user()
-    link = await house.service.sign_in_link(user, by=COMMAND_LINE)
+    link = await house.service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     (name,) = [name async for name in house.redis.scan_iter(f"{house.keys.namespace}:one-time-link:*")]
     assert 0 < await house.redis.ttl(name) <= 15 * 60
     await house.service.disable(user, by=COMMAND_LINE)

@@ -108,7 +108,7 @@ async def test_an_account_with_users_keeps_an_admin(house: House) -> None:
 async def test_a_deleted_user_leaves_nothing_but_audit_entries(house: House) -> None:
     user = await house.user()
     session = await house.service.start_session(user, BROWSER, method="password")
-    link = await house.service.sign_in_link(user, by=COMMAND_LINE)
+    link = await house.service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
     current = await house.service.users.find(user.id)
     assert current is not None
     await house.service.delete(current, by=COMMAND_LINE)
@@ -122,7 +122,7 @@ async def test_a_deleted_user_leaves_nothing_but_audit_entries(house: House) -> 
 async def test_every_act_is_recorded_without_secrets(house: House) -> None:
     user = await house.user()
     await house.service.sign_in(user.email, PASSWORD, BROWSER)
-    token = await house.service.invite(user, by=COMMAND_LINE)
+    token = await house.service.make_link(user, LinkPurpose.INVITATION, by=COMMAND_LINE)
     user = await house.service.change(user, name="Ida R.", by=COMMAND_LINE)
     await house.service.sign_out_everywhere(user, by=COMMAND_LINE)
     await house.service.disable(user, by=COMMAND_LINE)

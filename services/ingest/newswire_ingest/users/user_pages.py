@@ -18,6 +18,7 @@ from newswire.users.models import (
     User,
     UserChangedError,
 )
+from newswire.users.one_time_links import LinkPurpose
 from newswire.users.roles import Permission, Role
 from newswire.users.service import UserService, actor_of
 from newswire.workspace.browser_sessions import (
@@ -53,7 +54,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         """Return the admin and the account that the page is about."""
         signed_in = await browsers.require(request)
         accounts = signed_in.user.accounts_with(Permission.MANAGE_USERS)
-        account = request.query_params.get("account") or next(iter(accounts), "")
+        account = request.query_params.get("account") or next(iter(accounts or signed_in.user.memberships))
         check_permission(signed_in, account, Permission.MANAGE_USERS)
         return signed_in, account
 
@@ -110,9 +111,9 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
 
     async def link_for(user: User, by: Actor) -> MadeLink:
         """Return the link by which a user sets a first password, or a new one."""
-        if user.has_password:
-            return MadeLink(f"{site}/reset-password/{await service.password_link(user, by=by)}", user, "hour_1")
-        return MadeLink(f"{site}/invitation/{await service.invite(user, by=by)}", user, "days_7")
+        purpose = LinkPurpose.RESET_PASSWORD if user.has_password else LinkPurpose.INVITATION
+        token = await service.make_link(user, purpose, by=by)
+        return MadeLink(f"{site}/{purpose}/{token}", user, "hour_1" if user.has_password else "days_7")
 
     async def member(request: Request, user_id: str) -> tuple[SignedIn, str, User]:
         signed_in, account = await admin(request)

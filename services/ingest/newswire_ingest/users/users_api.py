@@ -184,12 +184,7 @@ def router(service: UserService, site: str) -> APIRouter:
         user_id: str,
     ) -> Response:
         user, purpose, by = await existing(user_id), sent.model.purpose, request_actor(caller, request)
-        make = {
-            LinkPurpose.INVITATION: service.invite,
-            LinkPurpose.RESET_PASSWORD: service.password_link,
-            LinkPurpose.SIGN_IN: service.sign_in_link,
-        }[purpose]
-        token = await make(user, by=by)
+        token = await service.make_link(user, purpose, by=by)
         ends = datetime.now(UTC) + LIFETIMES[purpose]
         view = {"url": f"{site}/{purpose}/{token}", "purpose": purpose, "expires_at": ends.replace(microsecond=0)}
         return json_answer(view, 201, {"Cache-Control": "no-store"})
