@@ -150,7 +150,7 @@ def _running(command: list[str], settings: dict[str, str], port: int, path: str,
     try:
         site = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + PATIENCE
-        while not _answers(site + path):
+        while not answers(site + path):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{' '.join(command)} does not answer:\n{log.read_text()[-2000:]}")
             time.sleep(0.05)
@@ -160,7 +160,8 @@ def _running(command: list[str], settings: dict[str, str], port: int, path: str,
         process.wait(30)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a server answers; 404 is an answer too."""
     try:
         urllib.request.urlopen(url, timeout=5)
     except urllib.error.HTTPError as answer:

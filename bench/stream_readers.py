@@ -9,9 +9,8 @@ from threading import Event
 
 from bench.load import address, request
 
-END = b"}\n\n"
-"""Ends a frame with an event."""
-_KEPT = len(END) - 1
+BEGUN, END = b"retry: ", b"}\n\n"
+"""Newswire's: the beginning of a stream, and the end of a frame with an event."""
 _BUFFER_BYTES = 256 * 1024
 _OPENING = 64
 _READY_AT_ONCE = 64
@@ -21,24 +20,32 @@ PATIENCE = 60.0
 class StreamReaders:
     """Connections to a live stream that all receive the same events."""
 
-    def __init__(self, site: str, count: int) -> None:
+    def __init__(
+        self,
+        site: str,
+        count: int,
+        sent: bytes = request("GET", "/v1/stream"),
+        begun: bytes = BEGUN,
+        end: bytes = END,
+    ) -> None:
         """Connect; return when each has received the beginning of its stream."""
+        self._end, self._kept = end, len(end) - 1
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._buffer = bytearray(_BUFFER_BYTES)
-        at_site, sent = address(site), request("GET", "/v1/stream")
+        at_site = address(site)
         for at in range(0, count, _OPENING):
             opened = [socket.create_connection(at_site, timeout=PATIENCE) for _ in range(min(_OPENING, count - at))]
             for connection in opened:
                 connection.sendall(sent)
             for connection in opened:
                 received = b""
-                while b"retry: " not in received:
+                while begun not in received:
                     received += connection.recv(4096)
                 connection.setblocking(False)
                 self._sockets[connection.fileno()] = connection
                 self._poll.register(connection, select.EPOLLIN)
-        self._ends = dict.fromkeys(self._sockets, b"\0" * _KEPT)
+        self._ends = dict.fromkeys(self._sockets, b"\0" * self._kept)
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -49,45 +56,46 @@ class StreamReaders:
         for connection in self._sockets.values():
             connection.close()
 
-    def receive(self, sent: Sequence[float], events: int, started: Event) -> list[float]:
-        """Read until every reader has received this many events; return how many ms after its sending each of them came.
+    def receive(self, events: int, started: Callable[[], object]) -> list[list[float]]:
+        """Read until every reader has received this many events; return the times at which each of them came.
 
-        ``sent``: the times of sending, which may grow meanwhile. ``started`` is set when reading begins.
+        ``started`` is called when reading begins. The times are those of `time.perf_counter`.
 
         Raises:
             TimeoutError: nothing came for a minute.
         """
-        counts, taken, left = dict.fromkeys(self._sockets, 0), list[float](), events * len(self)
-        view = memoryview(self._buffer)
-        started.set()
+        counts, left = dict.fromkeys(self._sockets, 0), events * len(self)
+        arrivals: list[list[float]] = [[] for _ in range(events)]
+        view, kept = memoryview(self._buffer), self._kept
+        started()
         while left:
             ready = self._poll.poll(PATIENCE, _READY_AT_ONCE)
             if not ready:
                 raise TimeoutError(f"{left} frames did not arrive")
             for at, _ in ready:
-                self._buffer[:_KEPT] = self._ends[at]
-                size = self._sockets[at].recv_into(view[_KEPT:]) + _KEPT
-                if size == _KEPT:
+                self._buffer[:kept] = self._ends[at]
+                size = self._sockets[at].recv_into(view[kept:]) + kept
+                if size == kept:
                     raise ConnectionError("the server closed the connection")
                 now = time.perf_counter()
-                frames = self._buffer.count(END, 0, size)
-                self._ends[at] = bytes(view[size - _KEPT : size])
+                frames = self._buffer.count(self._end, 0, size)
+                self._ends[at] = bytes(view[size - kept : size])
                 for number in range(counts[at], counts[at] + frames):
-                    taken.append((now - sent[number]) * 1000)
+                    arrivals[number].append(now)
                 counts[at] += frames
                 left -= frames
-        return taken
+        return arrivals
 
     async def timed(
         self, rate: float, messages: Sequence[bytes], publish: Callable[[bytes], Awaitable[object]]
     ) -> list[float]:
         """Publish at a steady rate, while a thread reads; return how many ms after its publication each frame came."""
         sent, started = list[float](), Event()
-        reading = asyncio.create_task(asyncio.to_thread(self.receive, sent, len(messages), started))
+        reading = asyncio.create_task(asyncio.to_thread(self.receive, len(messages), started.set))
         await asyncio.to_thread(started.wait)
         began = time.perf_counter()
         for number, message in enumerate(messages):
             await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
             sent.append(time.perf_counter())
             await publish(message)
-        return await reading
+        return [(came - at) * 1000 for at, arrivals in zip(sent, await reading, strict=True) for came in arrivals]
