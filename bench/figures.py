@@ -57,15 +57,21 @@ def compared(
     )
 
 
-def times(name: str, ours: Sequence[float], floor: Sequence[float] = (), goal: Goal | None = None) -> Figure:
-    """Return the percentiles of times in ms; the p50 is compared with the floor."""
+def times(
+    name: str,
+    ours: Sequence[float],
+    floor: Sequence[float] = (),
+    goal: Goal | None = None,
+    rounds: Sequence[tuple[float, float]] = (),
+) -> Figure:
+    """Return the percentiles of times in ms; the p50 is compared with the floor. ``rounds``: both p50 of each round."""
     detail = percentiles(ours) | {f"floor_{name}": value for name, value in percentiles(floor).items()}
     p50 = statistics.median(ours)
     if not floor:
         return Figure(name, "ms p50", p50, detail=detail)
     ratio = p50 / statistics.median(floor)
     met = goal.met_by(ratio) if goal else None
-    return Figure(name, "ms p50", p50, statistics.median(floor), ratio, str(goal or ""), met, detail=detail)
+    return Figure(name, "ms p50", p50, statistics.median(floor), ratio, str(goal or ""), met, rounds, detail)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

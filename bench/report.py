@@ -1,7 +1,8 @@
 """Figures as a table on the terminal, as JSON, and in ``docs/performance.md``."""
 
 import json
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from bench.machine import load, machine
 RESULTS = Path(__file__).with_name("results")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: made by `python -m bench --keep` -->", "<!-- end of figures -->"
+
+LEAST_ROUNDS = 5
+"""Fewer rounds say nothing about drift."""
 
 Stored = Mapping[str, Any]
 
@@ -44,13 +48,14 @@ def keep(paths: Iterable[str]) -> None:
     stored = [json.loads(file.read_text()) for path in paths if (file := RESULTS / f"{path}.json").exists()]
     lines = [f"- {name}: {value}" for name, value in stored[0]["machine"].items()] if stored else []
     lines += ["", "| path | unit | Newswire | floor | ratio | goal | |", "|---|---|--:|--:|--:|--:|---|"]
-    lines += [f"| {' | '.join(_cells(figure))} |" for content in stored for figure in content["figures"]]
+    lines += [f"| {' | '.join(_cells(figure, ranges=True))} |" for content in stored for figure in content["figures"]]
+    lines += ["", *_drift([figure for content in stored for figure in content["figures"]])]
     before, rest = DOCUMENT.read_text().split(BEGIN)
     _, after = rest.split(END)
     DOCUMENT.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
 
 
-def _cells(figure: Stored) -> list[str]:
+def _cells(figure: Stored, *, ranges: bool = False) -> list[str]:
     met = {True: "met", False: "short", None: ""}[figure.get("met")]
     detail = figure.get("detail", {})
     unit = figure["unit"]
@@ -60,11 +65,38 @@ def _cells(figure: Stored) -> list[str]:
     return [
         figure["name"],
         unit,
-        _number(figure["ours"]),
-        _number(figure.get("floor")),
+        _number(figure["ours"]) + (_range(figure, 0) if ranges else ""),
+        _number(figure.get("floor")) + (_range(figure, 1) if ranges else ""),
         ratio,
         figure.get("goal", ""),
         met,
+    ]
+
+
+def _range(figure: Stored, which: int) -> str:
+    """Return the least and the greatest of several rounds: ours (0) or the floor's (1)."""
+    detail = figure.get("detail", {})
+    values = [pair[which] for pair in figure.get("rounds", ())]
+    if not values and which == 0 and "lowest" in detail:
+        values = [detail["lowest"], detail["highest"]]
+    return f" ({_number(min(values))}–{_number(max(values))})" if len(values) > 1 else ""
+
+
+def _drift(figures: Sequence[Stored]) -> list[str]:
+    """Return a sentence on how much the floors varied, while nothing but the machine changed."""
+    changes = {
+        figure["name"]: (max(floors) / min(floors), min(floors), max(floors), figure["unit"])
+        for figure in figures
+        if len(floors := [floor for _, floor in figure.get("rounds", ())]) >= LEAST_ROUNDS and min(floors) > 0
+    }
+    if not changes:
+        return []
+    name, (change, least, most, unit) = max(changes.items(), key=lambda each: each[1][0])
+    usual = statistics.median(ratio for ratio, *_ in changes.values())
+    return [
+        f"Drift: between the rounds of one row, the same floor varied by {usual:.2f} × in the median of {len(changes)} rows, "
+        f"and by up to {change:.2f} × ({name}: {_number(least)}–{_number(most)} {unit}). Values of different rows were "
+        "measured at different times: compare ratios."
     ]
 
 

@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bench import report
+from bench.figures import compared
+
 
 def test_a_path_is_measured_with_its_floor(tmp_path: Path) -> None:
     sizes = ["--subscriptions", "1000", "--filters", "1000"]
@@ -18,3 +23,20 @@ def test_a_path_is_measured_with_its_floor(tmp_path: Path) -> None:
     assert figure["floor"] > 0
     assert "match one article" in done.stdout
     assert result["machine"]["processor"]
+
+
+def test_the_document_shows_the_range_of_rounds_and_the_drift_of_floors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"before {report.BEGIN} old {report.END} after")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(report, "DOCUMENT", document)
+    rounds = [(100.0, 8000.0), (110.0, 10_000.0), (120.0, 13_800.0), (130.0, 9000.0), (140.0, 9500.0)]
+    report.store("matching", [compared("match", "a second", rounds), compared("few", "a second", rounds[:2])], tmp_path)
+    report.keep(["matching"])
+    kept = document.read_text()
+    assert "| match | a second | 120 (100–140) | 9,500 (8,000–13,800) |" in kept
+    assert "by up to 1.73 × (match: 8,000–13,800 a second)" in kept
+    assert "in the median of 1 rows" in kept
+    assert " old " not in kept
