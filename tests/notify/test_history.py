@@ -154,7 +154,10 @@ async def dead(desk: Desk, receiver: Receiver, number: int) -> None:
             desk.clock.now += 300
 
 
-async def test_a_page_reads_a_bounded_number_and_the_next_one_continues(desk: Desk, receiver: Receiver) -> None:
+async def test_a_page_reads_a_bounded_number_and_the_next_one_continues(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newswire_notify.deliveries.service.MAX_EXAMINED", 2000)
     desk.queue.retention = replace(RETENTION, history_bytes=10_000_000)
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("first")

@@ -439,6 +439,96 @@ async def test_cancel_ends_what_has_not_ended(desk: Desk) -> None:
     assert await cancel(mine.id) == b"ENDED"
 
 
+# list_deliveries, count_dead, replay_dead, recent_deliveries
+
+
+async def listed(desk: Desk, subscription: Subscription, **wanted: Any) -> tuple[list[str], list[str]]:
+    named = {"examine": 10, "limit": 10, "state": "", "article": "", "since": 0, "until": 10**15, "after": []}
+    ids, after = await desk.queue.call("list_deliveries", subscription=subscription.id, **named | wanted)
+    return [raw.decode() for raw in ids], [part.decode() for part in after]
+
+
+async def dead(desk: Desk, subscription: Subscription, event: str) -> str:
+    return await ended(desk, subscription, event, state="dead")
+
+
+async def test_list_deliveries_filters_and_continues_newest_first(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    first = await ended(desk, mine, "a1.1")
+    clock.now += 10
+    second, third = await dead(desk, mine, "a2.1"), await enqueued(desk, mine, "a3.1")
+    at, newer = int(clock.now * 1000), sorted([second, third], reverse=True)
+    assert await listed(desk, mine) == ([*newer, first], [])
+    assert (await listed(desk, mine, state="dead"))[0] == [second]
+    assert (await listed(desk, mine, article="a3"))[0] == [third]
+    assert (await listed(desk, mine, since=at))[0] == newer
+    assert (await listed(desk, mine, until=at))[0] == [first]
+    assert await listed(desk, mine, limit=1) == (newer[:1], [str(at), newer[0]])
+    assert await listed(desk, mine, after=[str(at), newer[0]]) == ([newer[1], first], [])
+    assert await listed(desk, mine, examine=2, state="delivered") == ([], [str(at), newer[1]])
+    await desk.redis.zrem(desk.queue.key("deliveries", mine.id), newer[1])
+    assert (await listed(desk, mine, after=[str(at - 1), newer[1]]))[0] == [first]
+
+
+async def test_count_dead_counts_what_failed_by_a_time(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    await dead(desk, mine, "a1.1")
+    await dead(desk, mine, "a2.1")
+    await plan(desk, "a2.2", [mine.criteria().digest()], entry="1800000000000-2")
+    at = int(clock.now * 1000)
+    clock.now += 10
+    await dead(desk, mine, "a3.1")
+
+    async def count(upto: int, examine: int = 10, after: tuple[bytes, ...] = ()) -> Any:
+        named = {"subscription": mine.id, "upto": upto, "examine": examine, "after": [part.decode() for part in after]}
+        return await desk.queue.call("count_dead", **named)
+
+    assert await count(at) == [1, 1, []]
+    assert await count(at + 10_000) == [2, 1, []]
+    more, superseded, after = await count(at + 10_000, examine=2)
+    assert (more + superseded, sum((await count(at + 10_000, 2, after))[:2])) == (2, 1)
+
+
+async def test_replay_dead_sends_each_once_a_hundred_per_second(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    deliveries = {await dead(desk, mine, f"a{number}.1") for number in range(3)}
+    at = int(clock.now * 1000)
+
+    async def replay_dead(replayed: int, **changes: Any) -> Any:
+        named = {"subscription": mine.id, "upto": at, "examine": 10, "after": [], "limit": 2, "keep": KEEP}
+        return await desk.queue.call("replay_dead", **named | {"replayed": replayed} | changes)
+
+    assert await replay_dead(0, upto=at - 1) == [0, []]
+    replayed, after = await replay_dead(98)
+    assert (replayed, len(after)) == (100, 2)
+    assert await replay_dead(100, after=[part.decode() for part in after]) == [101, []]
+    due = await desk.redis.zrange(desk.queue.key("due", mine.id), 0, -1, withscores=True)
+    assert {raw.decode() for raw, _ in due} == deliveries
+    assert [int(score) for _, score in due] == [at, at, at + 1000]
+    assert await desk.redis.zcard(desk.queue.key("deliveries", "dead")) == 0
+    assert await replay_dead(0) == [0, []]
+    await desk.redis.hset(desk.queue.key("subscription", mine.id), "status", "disabled")
+    assert await replay_dead(0) == b"UNSUBSCRIBED"
+
+
+async def test_recent_deliveries_lists_the_newest_and_what_ended_last(desk: Desk, clock: Clock) -> None:
+    mine, other = await desk.subscribe(URL), await desk.subscribe(URL, {"topics": ["Bridges"]}, account="other")
+    late = await enqueued(desk, mine, "a1.1")
+    clock.now += 10
+    newest = await enqueued(desk, mine, "a2.1")
+    await enqueued(desk, other, "a3.1")
+
+    async def recent() -> set[tuple[str, str]]:
+        rows = await desk.queue.call("recent_deliveries", account="reader", subscriptions=10, limit=1)
+        assert {row[1].decode() for row in rows} == {mine.id}
+        return {(row[0].decode(), row[2].decode()) for row in rows}
+
+    assert await recent() == {(newest, "waiting")}
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(late, **DELIVERED))
+    assert await recent() == {(newest, "waiting"), (late, "delivered")}
+
+
 # trim_histories, trim_dead
 
 

@@ -327,8 +327,10 @@ async def test_operators_list_pause_resume_and_delete_subscriptions_of_any_accou
     assert (gone.status_code, gone.json()["detail"]) == (410, "an operator ended this subscription: it floods us")
     assert (await owner.http.get(path, headers=admin)).status_code == 404
     page = await read_page(redis, keys, limit=9, act="subscription.")
-    assert [(entry.act, entry.target, entry.actor.account) for entry in page.entries] == [
-        (act, made["id"], "Office") for act in ("subscription.ended", "subscription.resumed", "subscription.paused")
+    acts = [(entry.act, entry.target, entry.actor.account) for entry in page.entries]
+    assert acts == [
+        *((act, made["id"], "Office") for act in ("subscription.ended", "subscription.resumed", "subscription.paused")),
+        ("subscription.created", made["id"], "Reading Room"),
     ]
 
 

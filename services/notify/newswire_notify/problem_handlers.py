@@ -5,6 +5,8 @@ from yarl import URL
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import ProblemError, invalid, not_found, problem, unauthorised, unavailable
 from newswire.http.rate_limits import limit_headers, rate_limited
+from newswire_notify.deliveries.owner_replays import ReplayRunningError
+from newswire_notify.deliveries.service import NotReplayableError
 from newswire_notify.streaming.connection_limiter import ConnectionsExhaustedError, TooManyConnectionsError
 from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits, ExceededLimit
 from newswire_notify.subscriptions.errors import (
@@ -15,6 +17,7 @@ from newswire_notify.subscriptions.errors import (
     SubscriptionNotFoundError,
 )
 from newswire_notify.subscriptions.write_limit import WriteRateExceededError
+from newswire_notify.webhooks.service import TooManySecretsError
 from newswire_notify.webhooks.ssrf_guard import FIELD as ENDPOINT_FIELD
 from newswire_notify.webhooks.ssrf_guard import EndpointRefusedError
 from newswire_notify.webhooks.verification import NotVerifiedError, TooManyHandshakesError
@@ -49,6 +52,9 @@ def problem_makers(limits: AccountLimits) -> ProblemMakers:
         SubscriptionNotFoundError: lambda _: not_found("subscription"),
         SubscriptionEndedError: _ended,
         SubscriptionConflictError: _not_changed,
+        NotReplayableError: _not_replayed,
+        ReplayRunningError: _replay_running,
+        TooManySecretsError: _too_many_secrets,
         WriteRateExceededError: _write_rate_exceeded,
         SubscriptionBusyError: lambda error: unavailable(str(error)),
         EndpointRefusedError: lambda error: invalid(error.field, error.problem, error.fix),
@@ -65,6 +71,22 @@ def _ended(error: SubscriptionEndedError) -> ProblemError:
 
 def _not_changed(error: SubscriptionConflictError) -> ProblemError:
     return problem(409, "not-changed", f"the subscription cannot be changed: {error}", title="Not changed")
+
+
+def _not_replayed(error: NotReplayableError) -> ProblemError:
+    return problem(409, "not-replayed", f"the delivery cannot be sent again: {error}", title="Not sent again")
+
+
+def _replay_running(_: ReplayRunningError) -> ProblemError:
+    detail = "an earlier replay is running; read its progress, and send the request again once it is done"
+    return problem(409, "replay-running", detail, title="Replay running")
+
+
+def _too_many_secrets(_: TooManySecretsError) -> ProblemError:
+    detail = (
+        "this secret was rotated too often recently; wait until former secrets have expired, or send an overlap of 0"
+    )
+    return problem(409, "too-many-secrets", detail, title="Too many secrets")
 
 
 def _write_rate_exceeded(error: WriteRateExceededError) -> ProblemError:

@@ -58,7 +58,7 @@ that it starves all other work."""
 GC_THRESHOLD = 20_000
 """Objects after which the youngest are searched for cycles. Requests and events make few cycles, and Python's own threshold of 700
 costs a tenth of the processor time of handling them."""
-_UNTRACED_PATHS = ("/v1/stream", "/healthz", "/readyz", "/metrics")
+_UNTRACED_PATHS = ("/v1/stream", "/portal/live/stream", "/healthz", "/readyz", "/metrics")
 """A live stream would be a span of hours, and probes would be most of the spans."""
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]

@@ -35,14 +35,14 @@ def is_json(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON
 
 
-async def read_form(request: Request) -> FormData:
+async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> FormData:
     """Read a form, or the same fields as JSON.
 
     Raises:
-        newswire.http.problems.ProblemError: 415 for another type, 413 for more than `MAX_FORM_BYTES`, 400 for what cannot be read.
+        newswire.http.problems.ProblemError: 415 for another type, 413 for more than ``max_bytes``, 400 for what cannot be read.
     """
     check_media_type(request, FORM, JSON)
-    body = await read_body(request, MAX_FORM_BYTES)
+    body = await read_body(request, max_bytes)
     check_single_headers(request)
     if is_json(request):
         return _of_json(parse_json(body))

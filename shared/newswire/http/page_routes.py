@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from newswire.http.problem_handlers import ProblemMakers, as_problem
 from newswire.http.problems import ProblemError, unexpected
 
 ErrorPage = Callable[[Request, ProblemError], Awaitable[Response]]
@@ -19,8 +20,11 @@ def prefers_json(request: Request) -> bool:
     return "text/html" not in accepted and ("json" in accepted or sent.startswith("application/json"))
 
 
-def page_route(error_page: ErrorPage) -> type[APIRoute]:
-    """Return the class of routes that answer errors with a page, unless the client asks for JSON."""
+def page_route(error_page: ErrorPage, makers: ProblemMakers | None = None) -> type[APIRoute]:
+    """Return the class of routes that answer errors with a page, unless the client asks for JSON.
+
+    ``makers``: the problems of the domain errors of the service.
+    """
 
     class PageRoute(APIRoute):
         """A route of a page."""
@@ -32,10 +36,9 @@ def page_route(error_page: ErrorPage) -> type[APIRoute]:
             async def handle_or_explain(request: Request) -> Response:
                 try:
                     return await handle(request)
-                except ProblemError as error:
-                    problem = error
                 except Exception as error:  # noqa: BLE001 (the last resort of a page is a page)
-                    problem = unexpected(request.method, request.url.path, error)
+                    known = as_problem(error, makers or {})
+                    problem = known or unexpected(request.method, request.url.path, error)
                 return problem.response() if prefers_json(request) else await error_page(request, problem)
 
             return handle_or_explain

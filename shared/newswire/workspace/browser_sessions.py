@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from newswire.http.client_address import client_address, client_of
-from newswire.http.forms import FormData, read_form
+from newswire.http.forms import MAX_FORM_BYTES, FormData, read_form
 from newswire.http.problem_types import problem_type
 from newswire.http.problems import problem
 from newswire.settings import Settings
@@ -63,16 +63,7 @@ class BrowserSessions:
         Raises:
             newswire.http.problems.ProblemError: 403 if another site or another session sent it.
         """
-        check_origin(request)
-        sent = await read_form(request)
-        if not is_csrf_token(request.cookies.get(self.cookie, ""), sent.one(CSRF_FIELD)):
-            raise problem(
-                403,
-                "form-expired",
-                f"{signed_in.user.name} signed in again since this form was opened; load the page again",
-                title="This form is too old",
-            )
-        return sent
+        return await read_form_of_session(request, request.cookies.get(self.cookie, ""), signed_in.user.name)
 
     def start(self, response: Response, started: StartedSession) -> None:
         """Put a new session into a browser."""
@@ -89,6 +80,20 @@ class BrowserSessions:
     def clear(self, response: Response) -> None:
         """Remove the session from a browser."""
         response.delete_cookie(self.cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
+
+
+async def read_form_of_session(request: Request, token: str, whose: str, max_bytes: int = MAX_FORM_BYTES) -> FormData:
+    """Read a form that a page of a session sent. ``token``: of the session; ``whose``: who is signed in, for the error.
+
+    Raises:
+        newswire.http.problems.ProblemError: 403 if another site or another session sent it.
+    """
+    check_origin(request)
+    sent = await read_form(request, max_bytes)
+    if not is_csrf_token(token, sent.one(CSRF_FIELD)):
+        detail = f"{whose} signed in again since this form was opened; load the page again"
+        raise problem(403, "form-expired", detail, title="This form is too old")
+    return sent
 
 
 def client_of_request(request: Request) -> Client:

@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.page_routes import page_route
+from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import ProblemError
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.http.templating import add_asset, templates
@@ -20,6 +21,7 @@ PACKAGE = "newswire.workspace"
 NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
     ("/account", "your_account", None),
     ("/users", "users", Permission.MANAGE_USERS),
+    ("/portal", "portal", Permission.MANAGE_SUBSCRIPTIONS),
 )
 """The sections: path, text, and the permission without which they are not shown."""
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex"}
@@ -33,13 +35,19 @@ STYLE_SHEET = add_asset(PACKAGE, "workspace.css", service="ingest")
 class Workspace:
     """Renders pages in the language of the browser; templates of any package extend ``workspace.html``."""
 
-    def __init__(self, site_name: str) -> None:
+    def __init__(self, site_name: str, home: tuple[str, str] = ("/account", "your_account")) -> None:
+        """``home``: path and text of the page that the name of the site and error pages lead to."""
         self._site_name = site_name
+        self._home = home
 
-    def routes(self) -> APIRouter:
-        """Return a router for pages. Their errors are pages; those for users lead to the sign-in first."""
+    def routes(self, makers: ProblemMakers | None = None) -> APIRouter:
+        """Return a router for pages. Their errors are pages; those for users lead to the sign-in first.
+
+        ``makers``: the problems of the domain errors of the service.
+        """
         charged = [Depends(charged_without_key(Cost.LISTING))]
-        return APIRouter(route_class=page_route(self._problem_page), include_in_schema=False, dependencies=charged)
+        route = page_route(self._problem_page, makers)
+        return APIRouter(route_class=route, include_in_schema=False, dependencies=charged)
 
     def page(
         self,
@@ -52,9 +60,13 @@ class Workspace:
         headers: Mapping[str, str] | None = None,
         scripts: Sequence[str] = (),
         styles: Sequence[str] = (),
+        csrf: str = "",
         **values: object,
     ) -> Response:
-        """Return a page; ``scripts`` and ``styles`` are addresses of `add_asset`, beside the style sheet of all pages."""
+        """Return a page; ``scripts`` and ``styles`` are addresses of `add_asset`, beside the style sheet of all pages.
+
+        ``csrf``: what its forms carry where no user is signed in.
+        """
         language = self.language(request)
         locale = Locale.parse("en_001" if language == "en" else language)
         text = (
@@ -68,9 +80,10 @@ class Workspace:
                 t=texts(language, package),
                 site_name=self._site_name,
                 user=signed_in.user if signed_in else None,
-                csrf=signed_in.csrf if signed_in else "",
+                csrf=signed_in.csrf if signed_in else csrf,
                 navigation=_navigation(signed_in),
                 path=request.url.path,
+                home=self._home,
                 moment=lambda at: f"{format_datetime(at, 'd MMM y, HH:mm', locale=locale)} UTC",
                 **values,
             )

@@ -29,7 +29,7 @@ class ActorView(BaseModel):
     """Who did something."""
 
     type: str
-    """``key``; ``user``; ``command_line``; or ``system``: Newswire itself."""
+    """``key``; ``user``; ``portal_link``: who opened a link that the key made; ``command_line``; or ``system``: Newswire itself."""
     key_id: str | None
     user_id: str | None
     account: str | None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from newswire.auth.authentication import request_actor
 from newswire.http.pagination import (
     OptionalMoment,
     OptionalText,
@@ -28,9 +29,10 @@ from newswire.http.request_parsing import (
 from newswire.timestamps import epoch_ms
 from newswire.validation.fields import Moment
 from newswire_notify.deliveries.history import removed_early
+from newswire_notify.deliveries.owner_replays import OwnerReplays
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, NotReplayableError, State
-from newswire_notify.fanout.backfill import BackfillStatus, backfill_status, replay_since
+from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, State
+from newswire_notify.fanout.backfill import BackfillStatus, backfill_status
 from newswire_notify.subscriptions.api import ENDED, PATH
 from newswire_notify.subscriptions.dependencies import Subscriber
 from newswire_notify.subscriptions.errors import SubscriptionConflictError
@@ -132,7 +134,7 @@ class ReplayView(BaseModel):
     ended_at: datetime | None
 
 
-def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -> APIRouter:
+def router(subscriptions: Subscriptions, deliveries: Deliveries, replays: OwnerReplays, queue: Queue) -> APIRouter:
     """Return the paths of deliveries."""
     routes = APIRouter(prefix=f"{PATH}/{{subscription_id}}", tags=["deliveries"])
 
@@ -154,7 +156,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
             params.state,
             params.article,
             None if params.since is None else epoch_ms(params.since),
-            parse_list_position(await requested_position(request, caller)),
+            after=parse_list_position(await requested_position(request, caller)),
         )
         await owned(subscriptions, caller.account, subscription_id)
         page = await deliveries.of(subscription_id, limit, wanted)
@@ -198,14 +200,12 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         summary="Send a delivery again now, with the same id",
         responses=problems("ended-by-operator", "not-replayed"),
     )
-    async def replay_one(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
-        await owned(subscriptions, caller.account, subscription_id)
-        try:
-            if not await deliveries.replay(subscription_id, delivery_id):
-                raise not_found("delivery")
-        except NotReplayableError as error:
-            detail = f"the delivery cannot be sent again: {error}"
-            raise problem(409, "not-replayed", detail, title="Not sent again") from None
+    async def replay_one(
+        request: Request, caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str
+    ) -> Response:
+        found = await owned(subscriptions, caller.account, subscription_id)
+        if not await replays.one(found, delivery_id, by=request_actor(caller, request)):
+            raise not_found("delivery")
         return json_answer(await _existing(subscription_id, delivery_id), 202)
 
     @routes.post(
@@ -214,9 +214,11 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         summary="Cancel a delivery; an attempt in flight may still arrive",
         responses=problems("ended-by-operator", "ended"),
     )
-    async def cancel(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
-        await owned(subscriptions, caller.account, subscription_id)
-        ended = await deliveries.cancel(subscription_id, delivery_id)
+    async def cancel(
+        request: Request, caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str
+    ) -> Response:
+        subscription = await owned(subscriptions, caller.account, subscription_id)
+        ended = await replays.cancel(subscription, delivery_id, by=request_actor(caller, request))
         found = await _existing(subscription_id, delivery_id)
         if not ended and found["state"] != State.CANCELLED:
             detail = f"the delivery has already ended: it is {found['state']}"
@@ -231,18 +233,16 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=problems("ended-by-operator", "not-replayed", "replay-running"),
     )
     async def replay_all(
+        request: Request,
         caller: Subscriber,
         sent: Annotated[ParsedBody[ReplayWanted], Depends(json_body(ReplayWanted))],
         subscription_id: str,
     ) -> Response:
         found = await owned(subscriptions, caller.account, subscription_id)
         try:
-            begun = await replay_since(queue, found, epoch_ms(sent.model.since))
+            await replays.since(found, epoch_ms(sent.model.since), by=request_actor(caller, request))
         except SubscriptionConflictError as error:
             raise problem(409, "not-replayed", f"nothing can be replayed: {error}", title="Not sent again") from None
-        if not begun:
-            detail = "an earlier replay is running; read its progress, and send the request again once it is done"
-            raise problem(409, "replay-running", detail, title="Replay running")
         return json_answer(await _backlog(subscription_id), 202)
 
     @routes.get(

@@ -1,12 +1,5 @@
 -- Replay and cancellation of single deliveries. Builds on queue.lua and fan_out.lua.
 
--- Whether a later version of its article supersedes a delivery.
-local function is_superseded(p, article, version, kind)
-  if tonumber(version) == 0 then return false end
-  local latest = redis.call('HGET', p .. 'article_recipients:' .. article, 'rank')
-  return latest and tonumber(latest) > rank_of(version, string.find(kind, 'retracted', 1, true) and 'retracted' or 'published')
-end
-
 -- Sends a delivery again; one that waits becomes due now. Arguments: id; keep; subscription ('' for any); state, the required one ('' for
 -- any). Returns OK | MISSING | UNSUBSCRIBED | SUPERSEDED.
 local function replay(_, args)

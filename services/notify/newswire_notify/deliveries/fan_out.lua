@@ -57,6 +57,13 @@ local function requeue(p, sub, id, now, keep)
   return 1
 end
 
+-- Whether a later version of its article supersedes a delivery.
+local function is_superseded(p, article, version, kind)
+  if tonumber(version) == 0 then return false end
+  local latest = redis.call('HGET', p .. 'article_recipients:' .. article, 'rank')
+  return latest and tonumber(latest) > rank_of(version, string.find(kind, 'retracted', 1, true) and 'retracted' or 'published')
+end
+
 -- The field of a digest in `article_recipients:` after another match: the latest match first, then earlier ones that a former member
 -- received.
 local function extended_recipient(p, digest, before, upto, entry)

@@ -38,7 +38,7 @@ DEFAULT_CIRCUIT = CircuitPolicy()
 LUA = LuaSource(
     "newswire_notify.deliveries",
     "deliveries",
-    ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill"),
+    ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill", "delivery_lists"),
 )
 """One library: each file may use the functions of those before it."""
 

@@ -13,9 +13,11 @@ from newswire.keys import Keyspace
 from newswire.timestamps import from_epoch_ms, rfc3339_ms
 from newswire_notify.deliveries.queue import Queue, read_attempt
 
-PAGE = 100
-MAX_EXAMINED = 2000
-"""Deliveries read for one page, however few of them match."""
+EXAMINED_PER_CALL = 500
+"""Deliveries that one call looks at: each blocks the server for some µs."""
+MAX_EXAMINED = 20_000
+"""Deliveries looked at for one page, however few of them match."""
+END_OF_TIME_MS = 10**15
 ADVICE = {
     413: 'the endpoint rejects bodies of this size; subscribe with "content": "summary", or raise its limit',
     401: "the endpoint requires credentials; send them in the channel's headers",
@@ -42,6 +44,7 @@ class DeliveryFilter:
     state: State | None = None
     article: str | None = None
     since: int | None = None
+    until: int | None = None
     after: tuple[int, str] | None = None
     """The last delivery of the previous page: its creation time and id."""
 
@@ -86,39 +89,28 @@ class Deliveries:
         """Return a page of a subscription's deliveries, newest first: fewer than ``limit`` where many did not match."""
         wanted = wanted or DeliveryFilter()
         after, examined = wanted.after, 0
-        rows: list[dict[str, Any]] = []
-        while examined < MAX_EXAMINED:
-            places = await self._places(subscription_id, after, wanted.since)
-            for row in await self._read(subscription_id, [identity for _, identity in places]):
-                if wanted.state in (None, row["state"]) and wanted.article in (None, row["article"]):
-                    if len(rows) == limit:
-                        return DeliveryPage(rows, _place_of(rows[-1]))
-                    rows.append(row)
-            if len(places) < PAGE:
-                return DeliveryPage(rows, None)
-            after, examined = places[-1], examined + len(places)
+        ids: list[str] = []
+        while examined < MAX_EXAMINED and len(ids) <= limit:
+            found, position = await self._queue.call(
+                "list_deliveries",
+                subscription=subscription_id,
+                after=[] if after is None else [str(after[0]), after[1]],
+                examine=EXAMINED_PER_CALL,
+                limit=limit + 1 - len(ids),
+                state=wanted.state or "",
+                article=wanted.article or "",
+                since=wanted.since or 0,
+                until=END_OF_TIME_MS if wanted.until is None else wanted.until,
+            )
+            ids += [raw.decode() for raw in found]
+            examined += EXAMINED_PER_CALL
+            after = (int(position[0]), position[1].decode()) if position else None
+            if after is None:
+                break
+        rows = await self._read(subscription_id, ids[:limit])
+        if len(ids) > limit:
+            return DeliveryPage(rows, _place_of(rows[-1]) if rows else None)
         return DeliveryPage(rows, after)
-
-    async def _places(
-        self, subscription_id: str, after: tuple[int, str] | None, since: int | None
-    ) -> list[tuple[int, str]]:
-        """Return the next positions of the list, newest first: creation time and id of each delivery."""
-        name, newest, ahead = self._queue.key("deliveries", subscription_id), "+inf", 0
-        if after is not None:
-            newest = str(after[0])
-            together = await self._redis.zrange(name, newest, newest, byscore=True)
-            ahead = sum(1 for identity in together if identity.decode() >= after[1])
-        found = await self._redis.zrange(
-            name,
-            newest,
-            "-inf" if since is None else since,
-            byscore=True,
-            desc=True,
-            offset=ahead,
-            num=PAGE,
-            withscores=True,
-        )
-        return [(int(created), raw.decode()) for raw, created in found]
 
     async def get(self, subscription_id: str, delivery_id: str) -> dict[str, Any] | None:
         """Return one delivery of a subscription, or None."""

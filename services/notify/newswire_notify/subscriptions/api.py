@@ -1,14 +1,12 @@
 """The subscribers' API: subscriptions."""
 
-import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
-from redis.asyncio import Redis
 
+from newswire.auth.authentication import request_actor
 from newswire.auth.credentials import Caller
 from newswire.filters import Filter
 from newswire.http.pagination import (
@@ -29,20 +27,14 @@ from newswire.http.request_parsing import (
     query_params,
     single_headers,
 )
-from newswire.keys import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.preconditions import etag
 from newswire.validation.fields import Text
-from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import service
-from newswire_notify.subscriptions.account_limits import AccountLimits
 from newswire_notify.subscriptions.dependencies import Subscriber, SubscriptionWriter
-from newswire_notify.subscriptions.entitlements import Entitlements
-from newswire_notify.subscriptions.errors import SubscriptionBusyError, SubscriptionNotFoundError
 from newswire_notify.subscriptions.models import NewSubscription, Subscription, SubscriptionCriteria, SubscriptionDraft
+from newswire_notify.subscriptions.owner_actions import OwnerActions
 from newswire_notify.subscriptions.parameters import SubscriptionListParams
-from newswire_notify.subscriptions.preview import preview
-from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.preview import Previews
 from newswire_notify.subscriptions.schemas import (
     CreatedSubscription,
     PreviewedArticle,
@@ -51,13 +43,9 @@ from newswire_notify.subscriptions.schemas import (
     SubscriptionPreviewRequest,
     SubscriptionView,
 )
-from newswire_notify.subscriptions.service import MAX_UPDATE_ATTEMPTS, owned
-from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_endpoint
-from newswire_notify.webhooks.verification import Verification
 from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 PATH = "/v1/subscriptions"
-MAX_CONCURRENT_PREVIEWS = 4
 
 ENDED = problems("ended-by-operator")
 _STATE_REFUSED = problems("ended-by-operator", "not-changed")
@@ -78,18 +66,12 @@ SubscriptionPatch: type[BaseModel] = patch_of(
 
 
 def router(
-    subscriptions: Subscriptions,
-    entitlements: Entitlements,
-    records: "Redis",
-    keys: Keyspace,
-    policy: AddressPolicy,
-    verification: Verification,
-    settings: NotifySettings,
+    actions: OwnerActions,
+    previews: Previews,
 ) -> APIRouter:
     """Return the paths of subscriptions."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
-    previews = asyncio.Semaphore(MAX_CONCURRENT_PREVIEWS)
-    limits = AccountLimits.from_settings(settings)
+    subscriptions = actions.subscriptions
     whole = Annotated[ParsedBody[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
     part = Annotated[ParsedBody[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
 
@@ -101,19 +83,12 @@ def router(
         responses=problems("too-many-subscriptions", "subscriptions-too-large", "too-many-urls-of-host"),
     )
     async def subscribe(
-        caller: SubscriptionWriter, sent: Annotated[ParsedBody[NewSubscription], Depends(json_body(NewSubscription))]
+        request: Request,
+        caller: SubscriptionWriter,
+        sent: Annotated[ParsedBody[NewSubscription], Depends(json_body(NewSubscription))],
     ) -> Response:
-        draft = await _reachable(sent.model, policy)
-        verified = await verification.ask(caller.account, draft.channel) if verification.wanted(draft.channel) else None
-        made = await subscriptions.add(
-            caller.account,
-            draft,
-            since=None if sent.model.start == "now" else sent.model.start,
-            limits=limits,
-            entitlement=caller.stored_entitlement,
-            verified_origin=verified,
-        )
-        made = await entitlements.current(made)  # it may have changed since the key was checked
+        by = request_actor(caller, request)
+        made = await actions.create(caller.account, sent.model, caller.stored_entitlement, by=by)
         headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
         return json_answer(made.public_view() | {"secret": made.secret}, 201, headers)
 
@@ -156,8 +131,7 @@ def router(
         criteria = SubscriptionCriteria(
             sent.model.filter, [str(event) for event in sent.model.events], caller.entitlement
         )
-        async with previews:
-            seen = await preview(records, keys, criteria, sent.model.limit)
+        seen = await previews.of(criteria, sent.model.limit)
         shown = [
             PreviewedArticle.model_validate(version.model_dump(include=set(PreviewedArticle.model_fields)))
             for version in seen.articles
@@ -172,7 +146,7 @@ def router(
         responses=ENDED,
     )
     async def read(caller: Subscriber, _: NoParameters, subscription_id: str) -> Response:
-        return _answer(await owned(subscriptions, caller.account, subscription_id))
+        return _answer(await actions.find(caller.account, subscription_id))
 
     @routes.put(
         "/{subscription_id}",
@@ -198,19 +172,12 @@ def router(
         request: Request, caller: Caller, subscription_id: str, draft: Callable[[Subscription], SubscriptionDraft]
     ) -> Response:
         conditions = requested_preconditions(request)
-        verified: dict[str, str] = {}
-        for _ in range(MAX_UPDATE_ATTEMPTS):
-            found = await owned(subscriptions, caller.account, subscription_id)
+
+        def check(found: Subscription) -> None:
             conditions.check(found.revision, "subscription")
-            wanted = draft(found)
-            if wanted.channel.url != found.channel.url:
-                wanted = await _reachable(wanted, policy)
-            url = wanted.channel.url
-            if url not in verified and verification.wanted(wanted.channel, found.channel, found.verified_origin):
-                verified[url] = await verification.ask(caller.account, wanted.channel)
-            if await subscriptions.update(found, wanted, limits, verified.get(url)):
-                return _answer(await owned(subscriptions, caller.account, subscription_id))
-        raise SubscriptionBusyError
+
+        by = request_actor(caller, request)
+        return _answer(await actions.change(caller.account, subscription_id, draft, check, by=by))
 
     @routes.post(
         "/{subscription_id}/pause",
@@ -218,9 +185,8 @@ def router(
         summary="Pause a subscription",
         responses=_STATE_REFUSED,
     )
-    async def pause(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        await subscriptions.pause(await owned(subscriptions, caller.account, subscription_id))
-        return _answer(await owned(subscriptions, caller.account, subscription_id))
+    async def pause(request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        return _answer(await actions.pause(caller.account, subscription_id, by=request_actor(caller, request)))
 
     @routes.post(
         "/{subscription_id}/resume",
@@ -228,22 +194,17 @@ def router(
         summary="Resume a subscription, including what came during the pause",
         responses=_STATE_REFUSED,
     )
-    async def resume(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        await service.resume(subscriptions, partial(owned, subscriptions, caller.account, subscription_id))
-        return _answer(await owned(subscriptions, caller.account, subscription_id))
+    async def resume(request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        return _answer(await actions.resume(caller.account, subscription_id, by=request_actor(caller, request)))
 
     @routes.delete("/{subscription_id}", status_code=204, summary="Unsubscribe")
-    async def unsubscribe(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        if not await subscriptions.remove(caller.account, subscription_id):
-            raise SubscriptionNotFoundError
+    async def unsubscribe(
+        request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str
+    ) -> Response:
+        await actions.delete(caller.account, subscription_id, by=request_actor(caller, request))
         return Response(status_code=204)
 
     return routes
-
-
-async def _reachable(draft: SubscriptionDraft, policy: AddressPolicy) -> SubscriptionDraft:
-    url = await check_endpoint(draft.channel.url, policy)
-    return draft.model_copy(update={"channel": draft.channel.model_copy(update={"url": url})})
 
 
 def _patched(found: Subscription, patch: dict[str, Any]) -> SubscriptionDraft:

@@ -1,5 +1,6 @@
 """Previews of a subscription: the stream is read backwards within a budget."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from newswire_notify.subscriptions.models import SubscriptionCriteria
 
 PAGE = 25
 """Events read at a time: each may be as large as an article."""
+MAX_CONCURRENT_PREVIEWS = 4
 MAX_PREVIEW_EVENTS = 2000
 """Events examined per preview."""
 
@@ -29,6 +31,20 @@ class Preview:
     """Time of the oldest event examined."""
     whole: bool
     """Whether that was the first event on the stream."""
+
+
+class Previews:
+    """Previews for owners, a few at a time."""
+
+    def __init__(self, records: "Redis", keys: Keyspace) -> None:
+        self._records = records
+        self._keys = keys
+        self._running = asyncio.Semaphore(MAX_CONCURRENT_PREVIEWS)
+
+    async def of(self, criteria: SubscriptionCriteria, maximum: int) -> Preview:
+        """Return what `preview` returns, when it is this one's turn."""
+        async with self._running:
+            return await preview(self._records, self._keys, criteria, maximum)
 
 
 async def preview(

@@ -1,30 +1,22 @@
 """The subscribers' API of endpoints: rotate the secret, send a test, enable."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from redis.asyncio import Redis
 
 from newswire.auth.authentication import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
-from newswire.http.problems import not_found, problem
 from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
-from newswire.keys import Keyspace
-from newswire.observability.audit import Act, record
 from newswire.validation.fields import WHOLE
 from newswire_notify.subscriptions.api import ENDED, PATH
 from newswire_notify.subscriptions.dependencies import SubscriptionWriter
-from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.owner_actions import OwnerActions
 from newswire_notify.subscriptions.schemas import SubscriptionView
-from newswire_notify.subscriptions.service import owned
-from newswire_notify.webhooks.service import Endpoints, TooManySecretsError
 
 MAX_SECRET_OVERLAP = timedelta(days=7)
-MAX_CONCURRENT_TESTS = 16
 
 
 class SecretRotation(BaseModel):
@@ -57,10 +49,9 @@ class TestedEndpoint(BaseModel):
     """The first 4 KiB of the response body."""
 
 
-def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis", keys: Keyspace) -> APIRouter:
+def router(actions: OwnerActions) -> APIRouter:
     """Return the paths of endpoints."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
-    testing = asyncio.Semaphore(MAX_CONCURRENT_TESTS)
 
     @routes.post(
         "/{subscription_id}/secret/rotate",
@@ -75,15 +66,8 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         sent: Annotated[ParsedBody[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
     ) -> Response:
         overlap = sent.model.overlap
-        try:
-            secret = await endpoints.rotate_secret(caller.account, subscription_id, overlap)
-        except TooManySecretsError:
-            detail = "this secret was rotated too often recently; wait until former secrets have expired, or send an overlap of 0"
-            raise problem(409, "too-many-secrets", detail, title="Too many secrets") from None
-        if secret is None:
-            raise not_found("subscription")
         by = request_actor(caller, request)
-        await record(records, keys, by, Act.SECRET_ROTATED, "subscription", subscription_id, overlap_seconds=overlap)
+        secret = await actions.rotate_secret(caller.account, subscription_id, overlap, by=by)
         until = datetime.now(UTC) + timedelta(seconds=overlap)
         return json_answer({"secret": secret, "former_valid_until": until})
 
@@ -93,10 +77,8 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         summary="Send a test event to the endpoint now",
         responses=ENDED,
     )
-    async def test(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        found = await owned(subscriptions, caller.account, subscription_id)
-        async with testing:
-            attempt = await endpoints.test(found)
+    async def test(request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        attempt = await actions.test(caller.account, subscription_id, by=request_actor(caller, request))
         return json_answer(
             {
                 "delivered": attempt.error is None,
@@ -114,10 +96,8 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         summary="Enable a disabled subscription",
         responses=ENDED,
     )
-    async def enable(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        found = await owned(subscriptions, caller.account, subscription_id)
-        await subscriptions.enable(found)
-        found = await subscriptions.get(caller.account, subscription_id) or found
+    async def enable(request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        found = await actions.enable(caller.account, subscription_id, by=request_actor(caller, request))
         return json_answer(found.public_view())
 
     return routes

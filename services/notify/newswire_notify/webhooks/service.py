@@ -15,6 +15,7 @@ from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.signing import new_secret
 
 MAX_FORMER_SECRETS = 3
+MAX_CONCURRENT_TESTS = 16
 
 
 class TooManySecretsError(Exception):
@@ -28,6 +29,7 @@ class Endpoints:
         self._queue = queue
         self._sender = sender
         self._site = site
+        self._testing = asyncio.Semaphore(MAX_CONCURRENT_TESTS)
 
     async def rotate_secret(self, account: str, subscription_id: str, overlap: float) -> str | None:
         """Give a subscription a new secret; the former one also signs for ``overlap`` seconds.
@@ -53,6 +55,10 @@ class Endpoints:
 
     async def test(self, subscription: Subscription) -> Attempt:
         """Send a test event at once; success closes the circuit."""
+        async with self._testing:
+            return await self._test(subscription)
+
+    async def _test(self, subscription: Subscription) -> Attempt:
         now = datetime.now(UTC)
         identity = f"test_{str(ULID()).lower()}"
         body = orjson.dumps(

@@ -1,0 +1,102 @@
+-- Reads the deliveries of a subscription by state, and replays those that are dead. Builds on queue.lua and fan_out.lua.
+-- A position in the list, newest first, is {created, id}; an empty one is its beginning.
+
+-- Returns the next `examine` deliveries after a position, as ids and creation times in turn, and the position after them; an empty one at
+-- the end of the list. A delivery that was removed meanwhile is found again by its time.
+local function deliveries_after(p, sub, after, examine)
+  local key = p .. 'deliveries:' .. sub
+  local first = 0
+  if #after > 0 then
+    local rank = redis.call('ZREVRANK', key, after[2])
+    first = rank and rank + 1 or redis.call('ZCOUNT', key, '(' .. after[1], '+inf')
+  end
+  local page = redis.call('ZRANGE', key, first, first + examine - 1, 'REV', 'WITHSCORES')
+  if #page < 2 * examine then return page, {} end
+  return page, {page[#page], page[#page - 1]}
+end
+
+-- Lists deliveries, newest first. Arguments: subscription; after; examine, how many are looked at; limit, how many are returned at most;
+-- state and article ('' for any); since and until, the times of their creation (ms). Returns {ids, the position after the last one}; an
+-- empty position means that there are no more.
+local function list_deliveries(_, args)
+  local p, ids = args.prefix, {}
+  local page, after = deliveries_after(p, args.subscription, args.after, args.examine)
+  for i = 1, #page, 2 do
+    local id, created = page[i], tonumber(page[i + 1])
+    if created < args.since then return {ids, {}} end
+    if created < args['until'] then
+      local state, article = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'article'))
+      if state and (args.state == '' or state == args.state) and (args.article == '' or article == args.article) then
+        ids[#ids + 1] = id
+        if #ids == args.limit then return {ids, {page[i + 1], id}} end
+      end
+    end
+  end
+  return {ids, after}
+end
+
+-- Whether a delivery failed for good by a time, and whether it can be sent again. Returns 'REPLAYABLE', 'SUPERSEDED' or nil.
+local function dead_by(p, id, upto)
+  local state, ended, article, version, kind = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'ended', 'article', 'version',
+    'type'))
+  if state ~= 'dead' or tonumber(ended) > upto then return nil end
+  return is_superseded(p, article, version, kind) and 'SUPERSEDED' or 'REPLAYABLE'
+end
+
+-- Counts dead deliveries. Arguments: subscription; after; examine; upto, the latest time of their end (ms).
+-- Returns {replayable, superseded, the position after those that were looked at}.
+local function count_dead(_, args)
+  local counts = {REPLAYABLE = 0, SUPERSEDED = 0}
+  local page, after = deliveries_after(args.prefix, args.subscription, args.after, args.examine)
+  for i = 1, #page, 2 do
+    local found = dead_by(args.prefix, page[i], args.upto)
+    if found then counts[found] = counts[found] + 1 end
+  end
+  return {counts.REPLAYABLE, counts.SUPERSEDED, after}
+end
+
+-- Deliveries of one replay that become due in each second: new articles wait for no more.
+local REPLAYED_PER_SECOND = 100
+
+-- Sends dead deliveries again, with the same ids. Arguments as `count_dead`; limit, how many are sent again at most; replayed, how many
+-- earlier calls of the same replay did; keep. Returns {replayed so far, the position after the last one}; or UNSUBSCRIBED.
+local function replay_dead(_, args)
+  local p, sub, now = args.prefix, args.subscription, current_time(args)
+  local status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
+  if status ~= 'active' and status ~= 'paused' then return 'UNSUBSCRIBED' end
+  local replayed, most = args.replayed, args.replayed + args.limit
+  local page, after = deliveries_after(p, sub, args.after, args.examine)
+  for i = 1, #page, 2 do
+    if dead_by(p, page[i], args.upto) == 'REPLAYABLE' then
+      requeue(p, sub, page[i], now + math.floor(replayed / REPLAYED_PER_SECOND) * 1000, args.keep)
+      replayed = replayed + 1
+      if replayed == most then return {replayed, {page[i + 1], page[i]}} end
+    end
+  end
+  return {replayed, after}
+end
+
+-- The latest deliveries of an account: of each subscription, up to `subscriptions`, the newest `limit` and those that ended last.
+-- Arguments: account; subscriptions; limit. Returns for each {id, subscription, state, attempt, type, article, created}.
+local function recent_deliveries(_, args)
+  local p, found = args.prefix, {}
+  for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. args.account, 0, args.subscriptions - 1, 'REV')) do
+    local ids, seen = redis.call('ZRANGE', p .. 'deliveries:' .. sub, 0, args.limit - 1, 'REV'), {}
+    for _, ending in ipairs(redis.call('LRANGE', p .. 'endings:' .. sub, -args.limit, -1)) do
+      ids[#ids + 1] = string.match(ending, '|([^|]*)$')
+    end
+    for _, id in ipairs(ids) do
+      if not seen[id] then
+        seen[id] = true
+        local row = redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'attempt', 'type', 'article', 'created')
+        if row[1] then found[#found + 1] = {id, sub, unpack(row)} end
+      end
+    end
+  end
+  return found
+end
+
+register('list_deliveries', list_deliveries, {'no-writes'})
+register('count_dead', count_dead, {'no-writes'})
+register('replay_dead', replay_dead)
+register('recent_deliveries', recent_deliveries, {'no-writes'})
