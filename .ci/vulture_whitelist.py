@@ -81,6 +81,7 @@ _.rcode
 _.binary_location
 _.teardown
 _.last_seen_at  # in a template
+_.at_risk  # in a template
 _.load_bytecode  # jinja2
 _.dump_bytecode
 _.handle_RCPT  # aiosmtpd

@@ -25,6 +25,7 @@ from newswire.storage.redis_client import open_redis
 from newswire_notify.deliveries import api as deliveries_api
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.deliveries.history import HistoryTrimmer
+from newswire_notify.deliveries.owner_replays import OwnerReplays
 from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries
@@ -34,6 +35,7 @@ from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.newsletters.assembly import assemble_newsletters
+from newswire_notify.portal.assembly import portal_routers
 from newswire_notify.problem_handlers import problem_makers
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
@@ -47,7 +49,9 @@ from newswire_notify.subscriptions import admin_api
 from newswire_notify.subscriptions import api as subscriptions_api
 from newswire_notify.subscriptions.account_limits import AccountLimits
 from newswire_notify.subscriptions.entitlements import Entitlements
+from newswire_notify.subscriptions.owner_actions import OwnerActions
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
+from newswire_notify.subscriptions.preview import Previews
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.suspensions import Suspensions
 from newswire_notify.subscriptions.write_limit import WriteLimit
@@ -125,6 +129,20 @@ async def service(
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
 
+        endpoints = Endpoints(queue, sender, own.site)
+        actions = OwnerActions(
+            subscriptions,
+            entitlements,
+            endpoints,
+            records,
+            keys,
+            policy=policy,
+            verification=verification,
+            limits=AccountLimits.from_settings(own),
+        )
+        deliveries = Deliveries(queue, records, keys)
+        replays = OwnerReplays(deliveries, queue, records, keys)
+        previews = Previews(records, keys)
         hub = await stack.enter_async_context(hub_parts(records, redis, keys, http_client, policy, own))
 
         erasure = {}
@@ -142,18 +160,20 @@ async def service(
             await suspensions.wait_until_reconciled(stopping)
             await worker.run(stopping)
 
+        makers = problem_makers(AccountLimits.from_settings(own))
         yield Service(
             name="notify",
             routers=[
-                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, verification, own),
-                endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
-                deliveries_api.router(subscriptions, Deliveries(queue, records, keys), queue),
+                subscriptions_api.router(actions, previews),
+                endpoints_api.router(actions),
+                deliveries_api.router(subscriptions, deliveries, replays, queue),
                 admin_api.router(subscriptions, records, keys),
                 dead_letters_api.router(queue),
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
                 *hub.routers,
                 *newsletters.routers,
+                *portal_routers(queue, records, keys, actions, replays, deliveries, previews, limiter, makers, own),
             ],
             loops={
                 "fan-out": load_then_consume,
@@ -184,7 +204,7 @@ async def service(
                 **hub.checks,
                 **newsletters.checks,
             },
-            problems=problem_makers(AccountLimits.from_settings(own)),
+            problems=makers,
             state={"subscription_write_limit": WriteLimit(own.subscription_write_rate)},
             brokers=[broker, hub.broker],
             channels=described_channels(keys),

@@ -2,6 +2,7 @@
 
 from newswire.key_families import KeyFamily, RedisType
 from newswire_notify.newsletters.keys import FAMILIES as NEWSLETTERS
+from newswire_notify.portal.keys import FAMILIES as PORTAL
 from newswire_notify.websub.keys import FAMILIES as HUB
 
 ENDED = "`NEWSWIRE_DELIVERY_RETENTION`"
@@ -108,4 +109,5 @@ FAMILIES = (
     _family("disk-erasure:deliveries:lease", "string", "a process rewrites the append-only file", "1 hour"),
     *NEWSLETTERS,
     *HUB,
+    *PORTAL,
 )
