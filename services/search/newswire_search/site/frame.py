@@ -32,6 +32,7 @@ from newswire_search.feeds.index_changes import IndexState, ReadIndexState
 from newswire_search.query.state_cache import StateCache
 from newswire_search.site.compiled_templates import COMPILED, compile_templates
 from newswire_search.site.head import Heads
+from newswire_search.site.images import CARD_SIZES, LEAD_SIZES
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation, Section, with_selected
@@ -217,6 +218,8 @@ class Frame:
             "direction": direction_of,
             "static": self.theme.static,
             "LONG_TITLE_CHARACTERS": LONG_TITLE_CHARACTERS,
+            "LEAD_SIZES": LEAD_SIZES,
+            "CARD_SIZES": CARD_SIZES,
             "suggestion_kinds": f"topic={words.translations.gettext('Topic')};author={words.translations.gettext('Author')}",
         }
         return environment

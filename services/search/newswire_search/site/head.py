@@ -6,10 +6,11 @@ from typing import Any
 
 from newswire.schema_org import filled, news_article
 from newswire.site.settings import SiteSettings
+from newswire_search.site.images import page_image
 from newswire_search.site.language_versions import Alternate, alternates, versions_of
 from newswire_search.site.links import label_path
 from newswire_search.site.localisation import Localisation, social_locale_of
-from newswire_search.site.presentation import Teaser, page_image, shortened
+from newswire_search.site.presentation import Teaser, shortened
 
 DESCRIPTION_CHARACTERS = 200
 INDEXED = "max-image-preview:large"
@@ -121,7 +122,7 @@ class Heads:
         picture: Pairs = ()
         if image is not None:
             picture = [
-                ("og:image", image.url),
+                ("og:image", image.absolute),
                 *([("og:image:alt", image.alt)] if image.alt else []),
                 *([("og:image:width", str(image.width))] if image.width else []),
                 *([("og:image:height", str(image.height))] if image.height else []),
@@ -140,7 +141,7 @@ class Heads:
                 *times,
                 *labels,
             ],
-            cards=self._cards(image.url if image else None),
+            cards=self._cards(image.absolute if image else None),
             linked_data=[
                 self._news_article(article, shown),
                 self._breadcrumbs([*trail, (shown.title, shown.canonical)]),
@@ -224,7 +225,7 @@ class Heads:
         """Return what search engines ask of articles: each author with the address of a page, times with their zone."""
         document = news_article({**article, "status": "published"})
         if "image" in document:
-            document["image"] = {**document["image"], "url": page_image(article).url}  # type: ignore[union-attr]
+            document["image"] = {**document["image"], "url": page_image(article).absolute}  # type: ignore[union-attr]
         if shown.authors:
             document["author"] = [
                 {"@type": "Person", "name": author.name, "url": author.url or self._author_page(author.name)}

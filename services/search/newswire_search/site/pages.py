@@ -26,6 +26,7 @@ from newswire_search.site.body import INLINE_CHARACTERS, page_body
 from newswire_search.site.error_pages import error_pages
 from newswire_search.site.frame import Frame, PageRequest
 from newswire_search.site.front import arrange
+from newswire_search.site.images import BODY_SIZES, own_images
 from newswire_search.site.links import LISTING_PATHS, label_path, listing_page, path_of, slug_of, with_cursor
 from newswire_search.site.navigation import Navigation, newest_request
 from newswire_search.site.newsletter_box import NewsletterBoxes
@@ -228,7 +229,7 @@ def _add_article(
             head=frame.heads.article(found, shown),
             article=shown,
             standfirst=found.get("summary"),
-            body=await _body(found["body"], _("Table"), _("Preformatted text")),
+            body=await _body(found, _("Table"), _("Preformatted text")),
             related=[teaser(each) for each in related],
             box=await newsletters.box(shown.category, shown.topics) if newsletters else None,
             share_mail=urlencode({"subject": shown.title, "body": shown.canonical}, quote_via=quote),
@@ -245,11 +246,12 @@ async def _page_of(
         return request, await index.search(request)
 
 
-async def _body(body: str, table: str, code: str) -> Markup:
+async def _body(article: Mapping[str, Any], table: str, code: str) -> Markup:
+    body, own = article["body"], own_images(article)
     table, code = str(escape(table)), str(escape(code))
     if len(body) <= INLINE_CHARACTERS:
-        return Markup(page_body(body, table, code))  # noqa: S704 (sanitised before it was stored)
-    return Markup(await offload.run(lambda _: page_body(body, table, code)))  # noqa: S704 (likewise)
+        return Markup(page_body(body, table, code, own, BODY_SIZES))  # noqa: S704 (sanitised before it was stored)
+    return Markup(await offload.run(lambda _: page_body(body, table, code, own, BODY_SIZES)))  # noqa: S704 (likewise)
 
 
 def _cursors(asked: PageRequest, route: str) -> CursorScope:

@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newswire.article import Author, Image
+from newswire.article import Author
 from newswire.text.direction import Direction, direction_of
-from newswire_search.site.body import secure_address
+from newswire_search.site.images import PageImage, page_image
 from newswire_search.site.links import path_of
 from newswire_search.site.localisation import language_of
 
@@ -34,7 +34,7 @@ class Teaser:
     publisher: str
     category: str | None
     topics: Sequence[str]
-    image: Image | None
+    image: PageImage | None
     published: datetime
     updated: datetime | None
     """When the article was changed, if it was."""
@@ -75,12 +75,6 @@ def teaser(article: Mapping[str, Any], highlights: Mapping[str, Sequence[str]] |
         lang=language,
         dir=direction_of(language),
     )
-
-
-def page_image(article: Mapping[str, Any]) -> Image | None:
-    """Return the lead image with an https address, or None."""
-    image = article.get("image")
-    return Image.model_validate({**image, "url": secure_address(image["url"])}) if image else None
 
 
 def shortened(text: str, characters: int) -> str:
