@@ -41,8 +41,7 @@ from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
 from newswire_ingest.media import api as media_api
 from newswire_ingest.media import files_api
-from newswire_ingest.media.service import MediaService
-from newswire_ingest.media.storage_folder import FolderStorage
+from newswire_ingest.media.composition import media_service
 from newswire_ingest.media.upkeep import MediaUpkeep
 from newswire_ingest.media.variants import VariantMaker
 from newswire_ingest.outcomes.api import outcome_routes
@@ -62,10 +61,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     labels = Labels(redis, keys, store.functions)
-    storage = FolderStorage(settings.media_folder)
-    media = MediaService(redis, keys, storage, settings.site, settings.media_max_bytes, utc_now)
-    variants = VariantMaker(media.records, storage, utc_now)
-    media_upkeep = MediaUpkeep(media.records, storage, variants, settings.media_unused_after, utc_now)
+    media = media_service(redis, keys, settings)
+    variants = VariantMaker(media.records, media.storage, utc_now)
+    media_upkeep = MediaUpkeep(media.records, media.storage, variants, settings.media_unused_after, utc_now)
     articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     drafts = draft_service(redis, keys, store, articles, limits, settings)
     outcomes = Outcomes(redis, keys)
@@ -95,7 +93,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             account_routes(redis, keys),
             label_routes(labels),
             media_api.router(media),
-            files_api.router(media.records, storage, variants),
+            files_api.router(media.records, media.storage, variants),
             audit_api.router(redis, keys),
             admin_api.router(OperatorActions(articles, store, redis, keys)),
             users_api.router(users, settings.site),
@@ -130,9 +128,7 @@ def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorAction
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
-    media = MediaService(
-        redis, keys, FolderStorage(settings.media_folder), settings.site, settings.media_max_bytes, utc_now
-    )
+    media = media_service(redis, keys, settings)
     labels = Labels(redis, keys, store.functions)
     articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     return OperatorActions(articles, store, redis, keys)

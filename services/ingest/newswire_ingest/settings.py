@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from newswire.settings import Settings, duration
 from newswire.site.settings import DEFAULT_NAME
@@ -34,6 +34,16 @@ class IngestSettings(Settings):
     """How long a discarded draft can be recovered."""
     media_dir: Path | None = None
     """The folder of uploaded images; by default ``media`` in ``data_dir``. All replicas need the same one."""
+    media_s3_bucket: str | None = Field(default=None, min_length=3, max_length=255)
+    """The S3 bucket of uploaded images, instead of a folder."""
+    media_s3_prefix: str = Field(default="", max_length=500)
+    """The beginning of the names of all files in the bucket."""
+    media_s3_endpoint: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """The address of another server than Amazon's that speaks the protocol of S3."""
+    media_s3_region: str | None = None
+    media_s3_access_key_id: SecretStr | None = None
+    """With ``media_s3_secret_access_key``; by default those of the environment (``AWS_…``) or of the machine."""
+    media_s3_secret_access_key: SecretStr | None = None
     media_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
     """Maximum size of an uploaded image, in bytes."""
     media_unused_after: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))

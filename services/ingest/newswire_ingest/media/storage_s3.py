@@ -1,0 +1,90 @@
+"""Stores images in an S3 bucket, or in any server that speaks its protocol."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from newswire_ingest.media.errors import StorageError
+from newswire_ingest.media.models import StoredFile
+
+_CHUNK_BYTES = 256 * 1024
+_CLIENT: Any = {"timeout": timedelta(seconds=30), "connect_timeout": timedelta(seconds=5)}
+_RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
+
+
+class S3Storage:
+    """A bucket, or the part of it under a prefix. A file of a bucket is always complete."""
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        endpoint: str | None = None,
+        region: str | None = None,
+        access_key_id: str | None = None,
+        secret_access_key: str | None = None,
+    ) -> None:
+        """Without keys, they are those of the environment or of the machine, as in all programs for S3."""
+        options: dict[str, Any] = {"endpoint": endpoint, "access_key_id": access_key_id}
+        options |= {"region": region or "us-east-1", "secret_access_key": secret_access_key}
+        given = {name: value for name, value in options.items() if value is not None}
+        plain = bool(endpoint and endpoint.startswith("http://"))
+        self._bucket = bucket
+        self._store = S3Store(
+            bucket,
+            prefix=prefix.strip("/") or None,
+            client_options=_CLIENT | {"allow_http": plain},
+            retry_config=_RETRIES,
+            **given,
+        )
+
+    async def write(self, path: str, content: bytes) -> None:
+        """Upload a file."""
+        try:
+            await obstore.put_async(self._store, path, content)
+        except (BaseError, OSError) as error:
+            raise self._failure("written to", error) from error
+
+    async def open(self, path: str) -> StoredFile | None:
+        """Begin to download a file."""
+        try:
+            found = await obstore.get_async(self._store, path)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._failure("read", error) from error
+        return StoredFile(found.meta["size"], self._chunks(found))
+
+    async def delete_folder(self, path: str) -> None:
+        """Delete everything under a path."""
+        try:
+            async for page in obstore.list(self._store, prefix=path):
+                await obstore.delete_async(self._store, [each["path"] for each in page])
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._failure("cleared", error) from error
+
+    async def check(self) -> str | None:
+        """Return why the bucket cannot be read."""
+        try:
+            await obstore.list_with_delimiter_async(self._store)
+        except (BaseError, OSError) as error:
+            return str(self._failure("read", error))
+        return None
+
+    async def _chunks(self, found: Any) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
+                yield bytes(chunk)
+        except (BaseError, OSError) as error:
+            raise self._failure("read", error) from error
+
+    def _failure(self, what: str, error: Exception) -> StorageError:
+        reason = " ".join(str(error).split())[:200]
+        return StorageError(f"the bucket {self._bucket} cannot be {what}: {reason}")
