@@ -55,7 +55,15 @@ async def test_every_address_has_a_route_to_its_service() -> None:
     assert answering("/hub", doors) == "notify"
     for path in ("/portal", "/portal/live/stream", "/assets/notify/portal.css"):
         assert answering(path, doors) == "notify", path
-    for path in ("/sign-in", "/sign-in/token", "/sign-out", "/invitation/token", "/account/prove", "/users/usr_1"):
+    for path in (
+        "/sign-in",
+        "/sign-in/token",
+        "/sign-out",
+        "/forgot-password",
+        "/invitation/token",
+        "/account/prove",
+        "/users/usr_1",
+    ):
         assert answering(path, doors) == "ingest", path
     assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
     assert answering("/v1/search", doors) == answering("/", doors) == "search"

@@ -179,6 +179,10 @@ FAMILIES = (
     KeyFamily("sessions:of:<user>", "zset", "the ids of a user's sessions, by their start", "30 days"),
     KeyFamily("session:<session>", "hash", "a browser in which a user is signed in", "7 days after its last use"),
     KeyFamily("one-time-link:<link>", "string", "what a link grants once", "15 minutes to 7 days, or until it is used"),
+    KeyFamily(
+        "user-mails", "zset", "the mails to users that wait, by when each is due", "until sent, at most 24 hours"
+    ),
+    KeyFamily("password-mails:<counter>", "string", "how many new passwords were asked for by mail", "1 hour"),
     KeyFamily("sign-in-failures:<counter>", "string", "how many sign-ins failed", "15 minutes to 1 hour"),
     KeyFamily("audit", "stream", "the audit log", "`NEWSWIRE_AUDIT_RETENTION`"),
     KeyFamily("settings", "hash", "settings whose changes the audit log records", "no expiry"),

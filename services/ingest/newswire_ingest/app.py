@@ -48,7 +48,7 @@ from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.users import account_pages, sign_in_pages, user_pages, users_api
+from newswire_ingest.users import account_pages, password_pages, sign_in_pages, user_pages, users_api
 
 MAX_MEMORY_SHARE = 0.85
 """The share of Redis' memory that publishing may use; the rest is reserved for deliveries."""
@@ -98,6 +98,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             admin_api.router(OperatorActions(articles, store, redis, keys)),
             users_api.router(users, settings.site),
             sign_in_pages.router(users, browsers, workspace),
+            password_pages.router(users, workspace),
             account_pages.router(users, browsers, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
         ],

@@ -34,7 +34,7 @@ from newswire_notify.fanout.backfill import BackfillWorker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
-from newswire_notify.newsletters.assembly import assemble_newsletters
+from newswire_notify.newsletters.assembly import assemble_newsletters, transport_of
 from newswire_notify.portal.assembly import portal_routers
 from newswire_notify.problem_handlers import problem_makers
 from newswire_notify.settings import NotifySettings
@@ -55,6 +55,8 @@ from newswire_notify.subscriptions.preview import Previews
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.suspensions import Suspensions
 from newswire_notify.subscriptions.write_limit import WriteLimit
+from newswire_notify.user_mails.assembly import user_mail_frame
+from newswire_notify.user_mails.sending import UserMails
 from newswire_notify.webhooks import api as endpoints_api
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import Sender
@@ -107,6 +109,7 @@ async def service(
         expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)
         matcher = Matcher(redis, keys)
         signed = SignedTokens.of(records, keys, own)
+        user_mails = UserMails(records, keys, user_mail_frame(own), transport_of(own))
         newsletters = assemble_newsletters(redis, records, keys, signed, own, newsletter_clock)
         fan_out = FanOut(
             matcher,
@@ -189,6 +192,7 @@ async def service(
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
                 **newsletters.loops,
+                "mail to users": user_mails.run,
                 **erasure,
                 **hub.loops,
                 "memory": memory.run,

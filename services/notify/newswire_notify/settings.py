@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, duration
 from newswire.site.settings import SiteSettings
+from newswire.validation.email_addresses import check_address
 from newswire_notify.deliveries.retention import Retention
 from newswire_notify.newsletters.receiving_domains import read_rates, read_warm_up
 
@@ -57,6 +58,8 @@ class NotifySettings(SiteSettings):
     """Seconds that one mail may take."""
     smtp_messages_per_connection: int = Field(default=20, ge=1, le=10_000)
     """Mails after which a connection to the mail server is renewed."""
+    mail_sender: str | None = None
+    """The sender of mails to users (invitations, links for a new password, warnings); by default ``newswire@`` the public host."""
     mail_rates: str = ""
     """Mails in any second, minute or hour to a receiving domain: ``gmail.com=20/s, *=3000/min``; 0 for no limit."""
     mail_connections_per_domain: int = Field(default=8, ge=1, le=4096)
@@ -108,6 +111,11 @@ class NotifySettings(SiteSettings):
     @classmethod
     def _durations(cls, value: object) -> object:
         return duration(value)
+
+    @field_validator("mail_sender")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        return None if value is None else check_address(value)
 
     @field_validator("mail_rates")
     @classmethod

@@ -16,6 +16,7 @@ from newswire.keys import Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import Act, Actor, ActorType
 from newswire.timestamps import utc_now
+from newswire.users.mail_requests import MailKind, MailRequests
 from newswire.users.models import (
     InvalidUserError,
     LastAdminError,
@@ -30,7 +31,7 @@ from newswire.users.passwords import hash_password, verify_password
 from newswire.users.repository import Users
 from newswire.users.roles import Role
 from newswire.users.sessions import Sessions
-from newswire.users.sign_in_limits import SignInLimits
+from newswire.users.sign_in_limits import PasswordMailLimits, SignInLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class UserService:
         self.users = Users(redis, keys)
         self.sessions = Sessions(redis, keys, clock)
         self.links = OneTimeLinks(redis, keys)
+        self.mails = MailRequests(redis, keys, clock)
         self._limits = SignInLimits(redis, keys)
+        self._mail_limits = PasswordMailLimits(redis, keys)
 
     async def create(self, email: str, name: str, memberships: Memberships, *, by: Actor) -> User:
         """Create a user without a password; an invitation of `make_link` lets the person set one.
@@ -95,6 +98,8 @@ class UserService:
         details = _differences(user, changed)
         if details:
             await self._record(by, Act.USER_CHANGED, user, **details)
+        if "email_before" in details:
+            await self.mails.add(MailKind.EMAIL_CHANGED, user_id=user.id, address=user.email)
         return changed
 
     async def make_link(self, user: User, purpose: LinkPurpose, *, by: Actor) -> str:
@@ -103,6 +108,21 @@ class UserService:
         token = await self.links.create(OneTimeLink(purpose, user.id, revision))
         await self._record(by, Act.USER_LINKED, user, purpose=purpose)
         return token
+
+    async def invite(self, user: User, *, language: str | None = None) -> None:
+        """Ask for a mail with a link by which a user without a password sets one; the audit entry is written when it is sent."""
+        await self.mails.add(MailKind.INVITATION, user_id=user.id, language=language)
+
+    async def request_password_link(self, email: str, language: str, client: Client) -> None:
+        """Ask for a mail with a link for a new password. Whether the address is a user's is not looked at here.
+
+        Too many mails to one address are dropped silently.
+
+        Raises:
+            newswire.users.sign_in_limits.TooManyFailuresError: too many were asked for from this network.
+        """
+        if await self._mail_limits.allow(email, client.network):
+            await self.mails.add(MailKind.PASSWORD_LINK, address=email, language=language, client=client.address)
 
     async def linked_user(self, purpose: LinkPurpose, token: str, *, use: bool = False) -> User | None:
         """Return the user of a link, and use the link up if asked to; None if the link is unknown, used, expired or outdated."""
@@ -122,7 +142,7 @@ class UserService:
             newswire.concurrency.offload.OffloadError: too many passwords are being verified.
         """
         await self._limits.check(email, client.network)
-        user = await self._user_with(email)
+        user = await self.find_by_typed_email(email)
         stored = await self.users.password_hash(user.id) if user else None
         right = await verify_password(password, stored)
         if user is None or not right or user.disabled_at is not None:
@@ -161,6 +181,8 @@ class UserService:
         await self.users.set_password_hash(user, await hash_password(password, known=known))
         await self.sessions.end_all(user.id, but=keep_session)
         await self._record(by, Act.USER_PASSWORD_SET, user)
+        if user.has_password:
+            await self.mails.add(MailKind.PASSWORD_CHANGED, user_id=user.id)
 
     async def disable(self, user: User, *, by: Actor) -> None:
         """Disable a user and end its sessions.
@@ -207,7 +229,8 @@ class UserService:
             await self._record(by, Act.USER_SIGNED_OUT, user, sessions=ended)
         return ended
 
-    async def _user_with(self, email: str) -> User | None:
+    async def find_by_typed_email(self, email: str) -> User | None:
+        """Return the user with an address as a person typed it; None also if it is no address."""
         try:
             return await self.users.find_by_email(check_email(email))
         except InvalidUserError:

@@ -91,6 +91,33 @@ class SignInLimits:
         ]
 
 
+PASSWORD_MAILS_PER_ADDRESS = FailureLimit(3, 60 * 60)
+PASSWORD_MAILS_PER_NETWORK = FailureLimit(20, 60 * 60)
+
+
+class PasswordMailLimits:
+    """Limits how many mails with a link for a new password can be asked for."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._keys = keys
+        self._redis = redis
+        self._functions = user_functions(redis, keys)
+
+    async def allow(self, email: str, network: str) -> bool:
+        """Count a request; return whether a mail may go to this address.
+
+        Raises:
+            TooManyFailuresError: too many were asked for from this network.
+        """
+        names = [self._keys.key("password-mails", _hashed(name)) for name in (email, f"network {network}")]
+        limits = (PASSWORD_MAILS_PER_ADDRESS, PASSWORD_MAILS_PER_NETWORK)
+        counts = await self._functions.call("count_failures", names, {"seconds": [each.seconds for each in limits]})
+        of_address, of_network = map(int, counts)
+        if of_network > PASSWORD_MAILS_PER_NETWORK.failures:
+            raise TooManyFailuresError(max(int(await self._redis.ttl(names[1])), 1))
+        return of_address <= PASSWORD_MAILS_PER_ADDRESS.failures
+
+
 def _hashed(text: str) -> str:
     """Return a short name for a counter: addresses of people are not key names."""
     return hmac.digest(b"sign-in failures", fold(text).encode("utf-8", "surrogatepass"), hashlib.sha256).hex()[:32]

@@ -120,6 +120,19 @@ local function count_failures(keys, args)
   return counts
 end
 
+-- KEYS requests; arguments: request, now (ms), max. Returns whether there was room.
+local function add_mail_request(keys, args)
+  if redis.call('ZCARD', keys[1]) >= args.max then return 0 end
+  return redis.call('ZADD', keys[1], args.now, args.request)
+end
+
+-- KEYS requests; arguments: now and lease (ms), limit. Returns requests that are due; each is due again after the lease.
+local function claim_mail_requests(keys, args)
+  local found = redis.call('ZRANGEBYSCORE', keys[1], '-inf', args.now, 'LIMIT', 0, args.limit)
+  for _, request in ipairs(found) do redis.call('ZADD', keys[1], args.now + args.lease, request) end
+  return found
+end
+
 register('create_user', create_user)
 register('update_user', update_user)
 register('delete_user', delete_user)
@@ -129,3 +142,5 @@ register('confirm_identity', confirm_identity)
 register('end_session', end_session)
 register('end_sessions', end_sessions)
 register('count_failures', count_failures)
+register('add_mail_request', add_mail_request)
+register('claim_mail_requests', claim_mail_requests)

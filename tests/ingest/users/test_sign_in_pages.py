@@ -194,3 +194,21 @@ async def test_a_form_sent_after_the_session_ended_is_explained(desk: Desk, user
     answer = await browser.post("/account/name", name="Ida R.")
     assert answer.status_code == 401
     assert "Sign in in another tab" in answer.text
+
+
+async def test_asking_for_a_new_password_is_answered_alike_for_users_and_others(desk: Desk, user: MakeUser) -> None:
+    await user("ida@harbour.example", Role.EDITOR)
+    answers = [
+        await desk.browser().post("/forgot-password", email=email)
+        for email in ("ida@harbour.example", "jon@harbour.example")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].text.replace("ida@", "") == answers[1].text.replace("jon@", "")
+    assert "If ida@harbour.example is the address of a user" in answers[0].text
+    assert await desk.ingest.redis.zcard(desk.ingest.keys.key("user-mails")) == 2
+    assert (await desk.browser().post("/forgot-password", email="nonsense")).status_code == 422
+    for _ in range(18):
+        await desk.browser().post("/forgot-password", email="eve@harbour.example")
+    flooded = await desk.browser().post("/forgot-password", email="eve@harbour.example")
+    assert flooded.status_code == 429
+    assert int(flooded.headers["retry-after"]) > 0

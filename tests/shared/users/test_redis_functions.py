@@ -161,3 +161,19 @@ async def test_count_failures_counts_in_each_for_a_time(store: Store) -> None:
     assert await store.call("count_failures", *names, seconds=[60, 3600]) == [1, 1]
     assert await store.call("count_failures", names[0], seconds=[60]) == [2]
     assert 0 < await store.redis.ttl(names[0]) <= 60 < await store.redis.ttl(names[1])
+
+
+async def test_add_mail_request_adds_one_while_there_is_room(store: Store) -> None:
+    add = {"now": NOW, "max": 1}
+    assert await store.call("add_mail_request", store.key("user-mails"), request="a", **add) == 1
+    assert await store.call("add_mail_request", store.key("user-mails"), request="b", **add) == 0
+    assert await store.redis.zrange(store.key("user-mails"), 0, -1, withscores=True) == [(b"a", float(NOW))]
+
+
+async def test_claim_mail_requests_leases_what_is_due(store: Store) -> None:
+    await store.redis.zadd(store.key("user-mails"), {"a": NOW - 1, "b": NOW, "c": NOW + 1})
+    claim = {"lease": 1000, "limit": 1}
+    assert await store.call("claim_mail_requests", store.key("user-mails"), now=NOW, **claim) == [b"a"]
+    assert await store.call("claim_mail_requests", store.key("user-mails"), now=NOW, **claim) == [b"b"]
+    assert await store.call("claim_mail_requests", store.key("user-mails"), now=NOW, **claim) == []
+    assert await store.redis.zscore(store.key("user-mails"), "a") == NOW + 1000

@@ -24,6 +24,7 @@ from newswire.workspace.texts import texts
 
 PACKAGE = "newswire_ingest.users"
 HOME = "/account"
+FORGOT_PATH = "/forgot-password"
 
 
 def router(service: UserService, browsers: BrowserSessions, workspace: Workspace) -> APIRouter:

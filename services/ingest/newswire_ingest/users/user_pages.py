@@ -107,6 +107,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         except (InvalidUserError, EmailTakenError) as error:
             errors = explained(request, error)
             return await listed(request, signed_in, account, status=422, errors=errors, sent=sent)
+        await service.invite(user, language=workspace.language(request))
         return await listed(request, signed_in, account, status=201, made=await link_for(user, by))
 
     async def link_for(user: User, by: Actor) -> MadeLink:

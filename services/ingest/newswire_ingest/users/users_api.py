@@ -49,6 +49,9 @@ class UserDraft(BaseModel):
     email: Email
     name: Name
     memberships: Memberships
+    invite: Annotated[
+        bool, Field(description="Whether the user is sent a mail with a link by which it sets a password.")
+    ] = False
 
 
 class UserPatch(BaseModel):
@@ -118,6 +121,8 @@ def router(service: UserService, site: str) -> APIRouter:
         memberships = _read_memberships(draft.memberships)
         try:
             user = await service.create(draft.email, draft.name, memberships, by=request_actor(caller, request))
+            if draft.invite:
+                await service.invite(user)
         except UserError as error:
             raise _problem(error) from None
         return json_answer(user_document(user), 201, {"Location": f"{PATH}/{user.id}"})
