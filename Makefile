@@ -69,6 +69,9 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
+pictures: install ## make the pictures of docs/desk.md again, from the real pages
+	$(BIN)/python -m docs.make_pictures
+
 fuzz: install ## send some thousand generated requests to every operation of the three services
 	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest tests/fuzz --timeout 3600 -s
 
@@ -104,4 +107,4 @@ pin-images: ## pin the images of docker-compose.yml and Dockerfile by their curr
 
 FORCE:
 
-.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench fuzz drill drill-mails drill-compose up audit sbom pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose up audit sbom pin-images FORCE

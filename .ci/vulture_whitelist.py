@@ -82,6 +82,8 @@ _.binary_location
 _.teardown
 _.last_seen_at  # in a template
 _.at_risk  # in a template
+_.asks_for_past
+_.is_longer
 _.load_bytecode  # jinja2
 _.dump_bytecode
 _.handle_RCPT  # aiosmtpd

@@ -24,7 +24,7 @@ HTTP_MODULES = re.compile(
     r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|upload_form|batch)\.py"
 )
 """Routes and what only they use, and the lines of a batch, which are read and answered like requests."""
-PAGES_AND_FORMS = {"newsletters", "portal", "user_mails", "websub"}
+PAGES_AND_FORMS = {"desk", "newsletters", "portal", "user_mails", "websub"}
 """Packages whose modules read forms and render pages and mails; they do not keep domain and HTTP apart yet."""
 
 

@@ -63,8 +63,11 @@ async def test_every_address_has_a_route_to_its_service() -> None:
         "/invitation/token",
         "/account/prove",
         "/users/usr_1",
+        "/desk",
+        "/desk/x",
     ):
         assert answering(path, doors) == "ingest", path
+    assert answering("/preview/token", doors) == "search"
     assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
     assert answering("/v1/search", doors) == answering("/", doors) == "search"
 

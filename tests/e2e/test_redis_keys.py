@@ -251,13 +251,24 @@ def deliveries_of_every_kind(client: Client, to: Endpoints, written: WrittenKeys
     client("ADMIN", "DELETE", f"/v1/admin/subscriptions/{ok}", {"reason": "it floods us"})
 
 
+def preview_a_draft(browser: httpx.Client, form: dict[str, str]) -> None:
+    """Write a draft on the desk, and look at it as a page of the site."""
+    draft = browser.post("/desk/drafts", data=form).url.path
+    browser.post(draft, data=form | {"revision": "1", "title": "Fog", "body": "<p>Nothing sails.</p>"})
+    shown = browser.post(f"{draft}/preview", data=form)
+    assert (shown.status_code, "Nothing sails." in shown.text) == (200, True)
+
+
 def people_sign_in(client: Client, site: str) -> None:
     """A user signs in by a link, and a sign-in with a wrong password fails."""
     user = {"email": "ida@harbour.example", "name": "Ida Roth", "memberships": {"gazette": ["editor"]}}
     made = client("ADMIN", "POST", "/v1/users", user)
     link = client("ADMIN", "POST", f"/v1/users/{made['id']}/links", {"purpose": "sign-in"})
     path = httpx.URL(link["url"]).path
-    assert httpx.post(site + path, trust_env=False).status_code == 303
+    with httpx.Client(base_url=site, trust_env=False, follow_redirects=True) as browser:
+        page = browser.post(path)
+        assert page.status_code == 200
+        preview_a_draft(browser, {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]})
     guess = {"email": "ida@harbour.example", "password": "a guess"}
     assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
 

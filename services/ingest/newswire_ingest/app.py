@@ -33,6 +33,8 @@ from newswire_ingest.articles.operator_actions import OperatorActions
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content import language
+from newswire_ingest.desk.pages import desk_routers
+from newswire_ingest.desk.visit import Visits
 from newswire_ingest.drafts import acts_api, upkeep
 from newswire_ingest.drafts import api as drafts_api
 from newswire_ingest.drafts.composition import draft_service, draft_store
@@ -69,6 +71,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     outcomes = Outcomes(redis, keys)
     users = UserService(redis, keys)
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
+    visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
@@ -101,6 +104,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             password_pages.router(users, workspace),
             account_pages.router(users, browsers, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
+            *desk_routers(drafts, articles, store, outcomes, visits, PROBLEMS, redis, keys, settings.site),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

@@ -63,5 +63,6 @@ FAMILIES = (
     KeyFamily("drafts:discarded", "zset", "the ids of discarded drafts, scored by that time", "while there is one"),
     KeyFamily("drafts:articles:<account>", "hash", "articles, each to the draft that edits it", "while it has one"),
     KeyFamily("drafts:bytes:<account>", "string", "the bytes that an account's drafts take", "no expiry"),
+    KeyFamily("preview:<digest>", "string", "an article that is not published, for the link to its preview", "1 hour"),
     KeyFamily("outcome:<event>", "hash", "what became of an event: search, recipients, deliveries", "30 days"),
 )

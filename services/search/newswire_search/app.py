@@ -34,6 +34,7 @@ from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
 from newswire_search.site.assembly import reader_site
 from newswire_search.site.newsletter_box import NewsletterBoxes
+from newswire_search.site.preview_page import preview_router
 
 GROUP = SEARCH.name
 
@@ -118,6 +119,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 sitemaps.router(readable, search_settings, last_change),
                 discovery.router(search_settings),
                 site.router,
+                preview_router(site.frame, redis, keys),
             ],
             loops={
                 "index": partial(maintainer.consume, broker),

@@ -8,7 +8,14 @@ import orjson
 from starlette.requests import Request
 
 from newswire.http.problems import malformed
-from newswire.http.request_parsing import JSON, check_media_type, check_single_headers, parse_json, read_body
+from newswire.http.request_parsing import (
+    JSON,
+    check_media_type,
+    check_single_headers,
+    parse_json,
+    parsing_turn,
+    read_body,
+)
 
 MAX_FORM_BYTES = 16 * 1024
 MAX_FIELDS = 60
@@ -44,6 +51,7 @@ async def read_form(request: Request, max_bytes: int = MAX_FORM_BYTES) -> FormDa
     check_media_type(request, FORM, JSON)
     body = await read_body(request, max_bytes)
     check_single_headers(request)
+    await parsing_turn(request, len(body))
     if is_json(request):
         return _of_json(parse_json(body))
     try:

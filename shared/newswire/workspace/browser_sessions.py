@@ -57,13 +57,13 @@ class BrowserSessions:
             raise problem(401, "sign-in-required", "this page needs a user who is signed in", title="Sign in first")
         return found
 
-    async def read_form(self, request: Request, signed_in: SignedIn) -> FormData:
+    async def read_form(self, request: Request, signed_in: SignedIn, max_bytes: int = MAX_FORM_BYTES) -> FormData:
         """Read a form that this session's own page sent.
 
         Raises:
             newswire.http.problems.ProblemError: 403 if another site or another session sent it.
         """
-        return await read_form_of_session(request, request.cookies.get(self.cookie, ""), signed_in.user.name)
+        return await read_form_of_session(request, request.cookies.get(self.cookie, ""), signed_in.user.name, max_bytes)
 
     def start(self, response: Response, started: StartedSession) -> None:
         """Put a new session into a browser."""

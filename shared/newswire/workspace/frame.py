@@ -19,6 +19,7 @@ from newswire.workspace.texts import preferred_language, texts
 
 PACKAGE = "newswire.workspace"
 NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
+    ("/desk", "desk", Permission.WRITE_DRAFTS),
     ("/account", "your_account", None),
     ("/users", "users", Permission.MANAGE_USERS),
     ("/portal", "portal", Permission.MANAGE_SUBSCRIPTIONS),

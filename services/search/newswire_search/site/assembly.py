@@ -18,10 +18,11 @@ from newswire_search.site.newsletter_box import NewsletterBoxes
 
 @dataclass(frozen=True, slots=True)
 class ReaderSite:
-    """The routes of the pages, and the page of errors that no route answers."""
+    """The routes of the pages, the page of errors that no route answers, and the frame of further pages."""
 
     router: APIRouter
     error_page: ErrorPage
+    frame: Frame
 
 
 def reader_site(
@@ -38,4 +39,4 @@ def reader_site(
     refresh = timedelta(milliseconds=settings.elasticsearch_refresh_ms)
     navigation = Navigation(index, settings.site_sections, refresh)
     frame = Frame(settings, navigation, read_state, refresh, newsletters)
-    return ReaderSite(pages.router(index, frame, navigation, newsletters), error_pages(frame))
+    return ReaderSite(pages.router(index, frame, navigation, newsletters), error_pages(frame), frame)

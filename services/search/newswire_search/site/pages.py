@@ -202,7 +202,6 @@ def _add_article(
     newsletters: NewsletterBoxes | None,
 ) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
-    _ = frame.localisation.translations.gettext
 
     @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
     @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
@@ -229,7 +228,7 @@ def _add_article(
             head=frame.heads.article(found, shown),
             article=shown,
             standfirst=found.get("summary"),
-            body=await _body(found, _("Table"), _("Preformatted text")),
+            body=await page_text(frame, found),
             related=[teaser(each) for each in related],
             box=await newsletters.box(shown.category, shown.topics) if newsletters else None,
             share_mail=urlencode({"subject": shown.title, "body": shown.canonical}, quote_via=quote),
@@ -246,9 +245,11 @@ async def _page_of(
         return request, await index.search(request)
 
 
-async def _body(article: Mapping[str, Any], table: str, code: str) -> Markup:
+async def page_text(frame: Frame, article: Mapping[str, Any]) -> Markup:
+    """Return the body of an article as its page shows it."""
+    _ = frame.localisation.translations.gettext
     body, own = article["body"], own_images(article)
-    table, code = str(escape(table)), str(escape(code))
+    table, code = str(escape(_("Table"))), str(escape(_("Preformatted text")))
     if len(body) <= INLINE_CHARACTERS:
         return Markup(page_body(body, table, code, own, BODY_SIZES))  # noqa: S704 (sanitised before it was stored)
     return Markup(await offload.run(lambda _: page_body(body, table, code, own, BODY_SIZES)))  # noqa: S704 (likewise)

@@ -1,0 +1,195 @@
+"""The sheets of the acts: each says who will be notified, what changes and what was remarked, before its button does it.
+
+The form carries the revision that was on screen; the service does an act once for a revision, however often the form is sent.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from newswire.http.forms import FormData
+from newswire.http.problem_handlers import ProblemMakers, as_problem
+from newswire.keys import Keyspace
+from newswire.previews import PATH as PREVIEW_PATH
+from newswire.previews import keep_preview
+from newswire.timestamps import utc_now
+from newswire_ingest.articles.errors import InvalidDraftError, InvalidMemberError
+from newswire_ingest.articles.models import WriteResult
+from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.desk import assets, zones
+from newswire_ingest.desk.differences import Difference, differences
+from newswire_ingest.desk.preview import preview_article
+from newswire_ingest.desk.visit import PATH, Visit, Visits, act_named, see_other, whole_number
+from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictError, WrongActError
+from newswire_ingest.drafts.models import Draft, DraftAct
+from newswire_ingest.drafts.service import DraftService, PublicationTime
+from newswire_ingest.drafts.zoned_time import resolve
+
+SHEET = f"{PATH}/drafts/{{draft_id}}/{{act}}"
+
+
+@dataclass(frozen=True, slots=True)
+class SheetState:
+    """What a sheet shows besides the draft: what was typed, and why the act was not done."""
+
+    local: str = ""
+    zone: str = "UTC"
+    note: str = ""
+    errors: Sequence[str] = ()
+    article_revision: str = ""
+    """The state of the article that the person looks at, if that has changed since the text of the draft started from it."""
+    asks_for_past: bool = False
+
+
+class Sheets:
+    """Makes the sheets, and does the acts."""
+
+    def __init__(
+        self, drafts: DraftService, articles: ArticleService, visits: Visits, problems: ProblemMakers, site: str
+    ) -> None:
+        self.drafts = drafts
+        self._articles = articles
+        self._visits = visits
+        self._problems = problems
+        self._site = site
+
+    async def page(
+        self, visit: Visit, draft: Draft, act: DraftAct, seen: int, state: SheetState, *, status: int = 200
+    ) -> Response:
+        """Return a sheet."""
+        is_current = draft.revision == seen
+        applies = act in draft.acts
+        return self._visits.page(
+            visit,
+            "act.html",
+            scripts=[assets.FORMS],
+            status=status,
+            act=act,
+            draft=draft,
+            seen=seen,
+            state=state,
+            is_current=is_current,
+            can=is_current and applies,
+            changes=await self._changes(visit, draft),
+            zones=zones.zone_names(),
+        )
+
+    async def preview(self, draft: Draft) -> dict[str, Any]:
+        """Return the article that a draft would become."""
+        return await preview_article(draft, self._site, utc_now())
+
+    async def _changes(self, visit: Visit, draft: Draft) -> list[Difference] | None:
+        """Return what differs from the published article; None for a new one."""
+        if draft.article is None:
+            return None
+        found = await self._articles.find(draft.article.id, visit.caller)
+        if found.document is None:
+            return None
+        try:
+            new = await self.preview(draft)
+        except InvalidDraftError:  # the act says what is wrong
+            return None
+        return await asyncio.to_thread(differences, orjson.loads(found.document), new)
+
+    async def carry_out(self, visit: Visit, draft_id: str, act: DraftAct, seen: int, sent: FormData) -> WriteResult:
+        """Do an act with what its form says."""
+        account, actor = visit.account, visit.actor
+        known = sent.one("article_revision") or None
+        match act:
+            case DraftAct.PUBLISH:
+                return await self.drafts.publish(account, draft_id, revision=seen, actor=actor, article_revision=known)
+            case DraftAct.SCHEDULE:
+                at = _publication_time(sent)
+                return await self.drafts.schedule(
+                    account, draft_id, revision=seen, actor=actor, at=at, article_revision=known
+                )
+            case DraftAct.UPDATE:
+                return await self.drafts.update(account, draft_id, revision=seen, actor=actor, article_revision=known)
+            case _:
+                note = sent.one("note").strip() or None
+                return await self.drafts.correct(
+                    account, draft_id, revision=seen, actor=actor, correction_note=note, article_revision=known
+                )
+
+    def refused(self, visit: Visit, error: Exception, state: SheetState) -> SheetState | None:
+        """Return the sheet's state after a refusal; None for an error that has no place on a sheet."""
+        match error:
+            case InvalidMemberError() if error.member == "at" and "past" in error.problem + error.fix:
+                return replace(state, asks_for_past=True, errors=[visit.texts["time_has_passed"]])
+            case ArticleChangedError():
+                return replace(
+                    state, article_revision=error.article_revision, errors=[visit.texts["article_changed_meanwhile"]]
+                )
+            case DraftConflictError():
+                return replace(state, errors=[])
+            case InvalidMemberError() | InvalidDraftError() | WrongActError():
+                problem = as_problem(error, self._problems)
+                told = [f"{each.field}: {each.problem}" for each in problem.errors] if problem else []
+                return replace(state, errors=told or [str(error)])
+            case _:
+                return None
+
+
+def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redis", keys: Keyspace) -> APIRouter:
+    """Return the pages."""
+    routes = visits.workspace.routes(problems)
+    drafts, keep = sheets.drafts, partial(keep_preview, redis, keys)
+
+    @routes.post(f"{PATH}/drafts/{{draft_id}}/preview")
+    async def preview(request: Request, draft_id: str) -> Response:
+        visit = await visits.begin(request)
+        await visits.browsers.read_form(request, visit.signed_in)
+        article = await sheets.preview(await drafts.find(visit.account, draft_id))
+        return see_other(f"{PREVIEW_PATH}/{await keep(article)}")
+
+    @routes.get(SHEET)
+    async def sheet(request: Request, draft_id: str, act: str) -> Response:
+        visit, wanted = await visits.begin(request), act_named(act)
+        visit.check(wanted)
+        draft = await drafts.find(visit.account, draft_id)
+        if wanted is DraftAct.RETRACT and draft.article is not None:
+            return see_other(visit.path("articles", draft.article.id, "retract"))
+        seen = request.query_params.get("revision")
+        revision = whole_number(seen, "revision") if seen else draft.revision
+        due = draft.article.embargo_until if draft.article else None
+        local = zones.local_input(datetime.fromisoformat(due), visit.zone) if due else ""
+        note = draft.content.correction_note or ""
+        return await sheets.page(visit, draft, wanted, revision, SheetState(local, visit.zone, note))
+
+    @routes.post(SHEET)
+    async def do(request: Request, draft_id: str, act: str) -> Response:
+        visit, wanted = await visits.begin(request), act_named(act)
+        visit.check(wanted)
+        sent = await visits.browsers.read_form(request, visit.signed_in)
+        seen = whole_number(sent.one("revision"), "revision")
+        zone = sent.one("zone") if sent.one("zone") in zones.zone_names() else visit.zone
+        state = SheetState(sent.one("local"), zone, sent.one("note"), article_revision=sent.one("article_revision"))
+        try:
+            result = await sheets.carry_out(visit, draft_id, wanted, seen, sent)
+        except Exception as error:
+            told = sheets.refused(visit, error, state)
+            if told is None:
+                raise
+            draft = await drafts.find(visit.account, draft_id)
+            return await sheets.page(visit, draft, wanted, seen, told, status=409)
+        response = see_other(visit.path("articles", result.article_id, done=wanted.value))
+        if wanted is DraftAct.SCHEDULE:
+            zones.keep_zone(response, zone, secure=visits.secure)
+        return response
+
+    return routes
+
+
+def _publication_time(sent: FormData) -> PublicationTime | None:
+    if not sent.one("local"):
+        return None
+    found = resolve(sent.one("local"), sent.one("zone"))
+    return PublicationTime(found.utc, found.zone, found.local, sent.one("past_is_meant") == "on")

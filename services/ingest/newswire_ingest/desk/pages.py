@@ -1,0 +1,36 @@
+"""All pages of the desk, put together."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from newswire.http.problem_handlers import ProblemMakers
+from newswire.keys import Keyspace
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.desk import act_pages, article_pages, draft_pages, list_pages
+from newswire_ingest.desk.visit import Visits
+from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.outcomes.repository import Outcomes
+
+
+def desk_routers(
+    drafts: DraftService,
+    articles: ArticleService,
+    store: ArticleStore,
+    outcomes: Outcomes,
+    visits: Visits,
+    problems: ProblemMakers,
+    redis: "Redis",
+    keys: Keyspace,
+    site: str,
+) -> Sequence[APIRouter]:
+    """Return the routers of the desk."""
+    sheets = act_pages.Sheets(drafts, articles, visits, problems, site)
+    return [
+        list_pages.router(drafts, store, visits, problems),
+        draft_pages.router(drafts, visits, problems),
+        act_pages.router(sheets, visits, problems, redis, keys),
+        article_pages.router(drafts, articles, store, outcomes, visits, problems),
+    ]

@@ -1,0 +1,247 @@
+"""The pages of the desk without scripts: who may do what, forms that lose nothing, and acts that are done once."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from newswire.article import Status
+from newswire.users.models import User
+from newswire.users.roles import Role
+from tests.ingest.users.conftest import Browser, Desk, MakeUser
+from tests.markup import markup_errors
+
+ACCOUNT = "?account=Harbour+Post"
+ARTICLE: dict[str, Any] = {
+    "title": "Ferries sail again",
+    "body": "<p>The first ferry left at six.</p>",
+    "authors": "Ann Lee",
+}
+_REVISION = re.compile(r'name="revision" value="([^"]*)"')
+
+
+async def new_draft(browser: Browser, **fields: Any) -> str:
+    """Create a draft by the buttons of the desk, and return the path of its page."""
+    await browser.get("/desk")
+    page = await browser.post("/desk/drafts" + ACCOUNT)
+    path = page.url.path
+    if fields:
+        saved = await browser.post(path + ACCOUNT, revision=revision(browser), **(ARTICLE | fields))
+        assert (saved.status_code, saved.url.path) == (200, path)
+    return path
+
+
+def revision(browser: Browser) -> str:
+    found = _REVISION.search(browser.page)
+    assert found
+    return found[1]
+
+
+async def act(browser: Browser, path: str, name: str, **fields: Any) -> httpx.Response:
+    """Open the sheet of an act, and press its button."""
+    await browser.get(f"{path}/{name}{ACCOUNT}")
+    return await browser.post(f"{path}/{name}{ACCOUNT}", revision=revision(browser), **fields)
+
+
+async def articles(desk: Desk, status: Status) -> int:
+    return int(await desk.ingest.redis.zcard(desk.ingest.keys.articles_of("Harbour Post", status)))
+
+
+async def signed_in(desk: Desk, user: User) -> Browser:
+    browser = desk.browser()
+    assert (await browser.sign_in(user.email)).status_code == 200
+    return browser
+
+
+@pytest.fixture
+async def editor(desk: Desk, user: MakeUser) -> Browser:
+    return await signed_in(desk, await user("ida@harbour.example", Role.EDITOR))
+
+
+async def test_an_article_is_written_published_corrected_and_retracted(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, summary="Two lines.")
+    assert "Ferries sail again" in (await editor.get("/desk")).text
+    published = await act(editor, path, "publish")
+    assert "The article is published." in published.text
+    article = published.url.path
+    assert await articles(desk, Status.PUBLISHED) == 1
+    await editor.get(path + ACCOUNT)
+    await editor.post(path + ACCOUNT, revision=revision(editor), **ARTICLE | {"body": "<p>It left at seven.</p>"})
+    sheet = await editor.get(f"{path}/correct{ACCOUNT}")
+    assert "<del>The first ferry</del>" in sheet.text.replace("\n", "")
+    refused = await act(editor, path, "correct", note=" ")
+    assert refused.status_code == 409
+    assert "correction_note" in refused.text
+    corrected = await act(editor, path, "correct", note="It left at seven, not at six.")
+    assert "It left at seven, not at six." in corrected.text
+    await editor.get(f"{article}/retract{ACCOUNT}")
+    retracted = await editor.post(f"{article}/retract{ACCOUNT}", revision=revision(editor), reason="A test.")
+    assert "The article is retracted." in retracted.text
+    assert (await articles(desk, Status.PUBLISHED), await articles(desk, Status.RETRACTED)) == (0, 1)
+    assert "A test." in (await editor.get(f"{article}{ACCOUNT}")).text
+
+
+async def test_an_act_is_done_once_however_often_its_form_is_sent(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="Once")
+    await editor.get(f"{path}/publish{ACCOUNT}")
+    form: dict[str, Any] = {"revision": revision(editor)}
+    answers = [await editor.post(f"{path}/publish{ACCOUNT}", follow=False, **form) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert await articles(desk, Status.PUBLISHED) == 1
+    back = await editor.get(f"{path}/publish{ACCOUNT}&revision={form['revision']}")
+    assert "The article is published." in back.text
+    assert "Publish now" not in back.text
+
+
+async def test_a_stale_sheet_publishes_nothing(desk: Desk, user: MakeUser, editor: Browser) -> None:
+    path = await new_draft(editor, title="Seen")
+    await editor.get(f"{path}/publish{ACCOUNT}")
+    seen = revision(editor)
+    other = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    await other.get(path + ACCOUNT)
+    await other.post(path + ACCOUNT, revision=revision(other), **ARTICLE | {"title": "Not seen"})
+    answer = await editor.post(f"{path}/publish{ACCOUNT}", revision=seen)
+    assert answer.status_code == 409
+    assert "Jon saved another text" in answer.text
+    assert await articles(desk, Status.PUBLISHED) == 0
+
+
+async def test_a_conflict_shows_both_texts_and_loses_neither(desk: Desk, user: MakeUser, editor: Browser) -> None:
+    path = await new_draft(editor, title="Mine")
+    seen = revision(editor)
+    other = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    await other.get(path + ACCOUNT)
+    await other.post(path + ACCOUNT, revision=revision(other), **ARTICLE | {"body": "<p>Of Jon.</p>"})
+    conflict = await editor.post(path + ACCOUNT, revision=seen, **ARTICLE | {"body": "<p>Of Ida.</p>"})
+    assert conflict.status_code == 409
+    assert "Of Jon." in conflict.text
+    assert "Of Ida." in conflict.text
+    saved = await editor.post(path + ACCOUNT, revision=revision(editor), **ARTICLE | {"body": "<p>Of Ida.</p>"})
+    assert saved.status_code == 200
+    history = await editor.get(f"{path}/history{ACCOUNT}")
+    numbers = sorted({int(each) for each in re.findall(r"/revisions/(\d+)", history.text)})
+    texts = [(await editor.get(f"{path}/revisions/{number}{ACCOUNT}")).text for number in numbers]
+    assert any("Of Jon." in text.partition("The present text")[0] for text in texts)
+
+
+async def test_an_ended_session_keeps_what_was_typed(desk: Desk, user: MakeUser) -> None:
+    ida = await user("ida@harbour.example", Role.EDITOR)
+    editor = await signed_in(desk, ida)
+    path = await new_draft(editor)
+    seen = revision(editor)
+    await desk.service.sessions.end_all(ida.id)
+    kept = await editor.post(path + ACCOUNT, revision=seen, **ARTICLE)
+    assert kept.status_code == 401
+    assert "The first ferry left at six." in kept.text
+    await editor.sign_in(ida.email)
+    editor.page = ""  # the form of the kept page has no token, as it was made for nobody
+    again = await editor.post(path + ACCOUNT, revision=seen, **ARTICLE)
+    assert again.status_code == 403
+    assert "The first ferry left at six." in again.text
+    assert (await editor.post(path + ACCOUNT, revision=revision(editor), **ARTICLE)).status_code == 200
+
+
+async def test_a_time_in_the_past_asks(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="Late")
+    zone: dict[str, Any] = {"local": "2026-01-01T06:30", "zone": "Europe/Berlin"}
+    asked = await act(editor, path, "schedule", **zone)
+    assert asked.status_code == 409
+    assert "This time has passed." in asked.text
+    assert 'value="2026-01-01T06:30"' in asked.text
+    assert await articles(desk, Status.PUBLISHED) == 0
+    meant = await act(editor, path, "schedule", past_is_meant="on", **zone)
+    assert meant.status_code == 200
+    assert await articles(desk, Status.PUBLISHED) == 1
+
+
+async def test_a_scheduled_article_is_shown_in_the_chosen_zone_and_cancelled(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="Planned")
+    scheduled = await act(editor, path, "schedule", local="2027-03-01T06:30", zone="America/New_York")
+    assert "1 Mar 2027, 06:30 America/New_York (11:30 UTC)" in scheduled.text
+    article = scheduled.url.path
+    await editor.get(f"{article}/retract{ACCOUNT}")
+    await editor.post(f"{article}/retract{ACCOUNT}", revision=revision(editor), scheduled="yes")
+    assert await articles(desk, Status.SCHEDULED) == 0
+
+
+async def test_roles_and_accounts_decide(desk: Desk, user: MakeUser, editor: Browser) -> None:
+    path = await new_draft(editor, title="Of the house")
+    writer = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    assert (await writer.get(path + ACCOUNT)).status_code == 200
+    assert "/publish" not in writer.page
+    for name in ("publish", "schedule", "update", "correct", "retract"):
+        assert (await writer.get(f"{path}/{name}{ACCOUNT}")).status_code == 403
+        await writer.get(path + ACCOUNT)
+        assert (await writer.post(f"{path}/{name}{ACCOUNT}", revision="2")).status_code == 403
+        await writer.get(path + ACCOUNT)
+    subscriber = await signed_in(desk, await user("sue@harbour.example", Role.SUBSCRIBER))
+    for where in ("/desk", path + ACCOUNT):
+        assert (await subscriber.get(where)).status_code == 403
+    assert (await desk.browser().get(path + ACCOUNT)).url.path == "/sign-in"
+    assert (await editor.get(path + "?account=Tide+Post")).status_code == 403
+
+
+async def test_forms_of_other_sites_do_nothing(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="Safe")
+    await editor.get(f"{path}/publish{ACCOUNT}")
+    seen = revision(editor)
+    foreign: dict[str, Any] = {"revision": seen}
+    assert (await editor.post(f"{path}/publish{ACCOUNT}", origin="https://evil.example", **foreign)).status_code == 403
+    editor.page = ""
+    assert (await editor.post(f"{path}/publish{ACCOUNT}", **foreign)).status_code == 403
+    assert await articles(desk, Status.PUBLISHED) == 0
+
+
+async def test_scripts_save_with_the_revision_and_are_told_of_conflicts(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor)
+    token = (await editor.http.get("/desk/session", headers={"Accept": "application/json"})).json()["csrf"]
+    headers = {"Accept": "application/json", "Origin": "https://news.example", "If-Match": '"1"'}
+    first = await editor.http.put(path + ACCOUNT, headers=headers, json={"csrf": token, "title": "One"})
+    assert (first.status_code, first.json()) == (200, {"revision": 2})
+    repeated = await editor.http.put(path + ACCOUNT, headers=headers, json={"csrf": token, "title": "One"})
+    assert (repeated.status_code, repeated.json()) == (200, {"revision": 2})
+    conflict = await editor.http.put(path + ACCOUNT, headers=headers, json={"csrf": token, "title": "Two"})
+    assert conflict.status_code == 409
+    assert conflict.json()["current"]["fields"]["title"] == "One"
+    assert (await editor.http.put(path + ACCOUNT, headers=headers, json={"title": "Two"})).status_code == 403
+
+
+async def test_lists_are_filtered_and_paged(desk: Desk, editor: Browser) -> None:
+    for number in range(32):
+        path = await new_draft(editor, title=f"Tide {number}")
+    page = await editor.get("/desk" + ACCOUNT)
+    assert page.text.count('class="entry"') == 30
+    following = re.search(r'href="([^"]*)" data-more', page.text)
+    assert following
+    assert (await editor.get(following[1].replace("&amp;", "&"))).text.count('class="entry"') == 2
+    assert (await editor.get(f"/desk{ACCOUNT}&text=tide+31")).text.count('class="entry"') == 1
+    assert "Nothing found." in (await editor.get(f"/desk{ACCOUNT}&author=nobody")).text
+    await act(editor, path, "publish")
+    assert "Tide 31" in (await editor.get(f"/desk{ACCOUNT}&show=published&author=ann")).text
+    assert (await editor.get(f"/desk{ACCOUNT}&cursor=nonsense")).status_code == 422
+
+
+async def test_a_preview_has_a_link_that_expires_and_no_trace_in_redis(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="Preview")
+    await editor.get(path + ACCOUNT)
+    answer = await editor.post(f"{path}/preview{ACCOUNT}", follow=False)
+    token = answer.headers["location"].removeprefix("/preview/")
+    names = [name.decode() async for name in desk.ingest.redis.scan_iter(match="*preview:*")]
+    assert len(names) == 1
+    assert token not in names[0]
+    assert 0 < await desk.ingest.redis.pttl(names[0]) <= 3_600_000
+
+
+async def test_pages_are_valid_html(desk: Desk, editor: Browser, tmp_path: Path) -> None:
+    path = await new_draft(editor, title="Valid <b>&</b>", topics="Ferries, Harbour", summary="Two lines.")
+    pages = {name: await editor.get(name) for name in ("/desk", path, f"{path}/history", f"{path}/schedule")}
+    article = (await act(editor, path, "publish")).url.path
+    await editor.get(path + ACCOUNT)
+    await editor.post(path + ACCOUNT, revision=revision(editor), **ARTICLE)
+    more = ("", "/retract", "/versions/1")
+    pages |= {name: await editor.get(name) for name in (f"{path}/correct", *(article + end for end in more))}
+    assert {page.status_code for page in pages.values()} == {200}
+    assert markup_errors({name: page.text for name, page in pages.items()}, tmp_path) == []
