@@ -101,9 +101,25 @@ async def _check_servers() -> list[Finding]:
         return []  # the check of the settings reports it
     if "NEWSWIRE_REDIS_URL" in os.environ or "NEWSWIRE_REDIS_URL_FILE" in os.environ:
         findings += await _check_redis(settings.redis_url.get_secret_value())
+    if any(name.startswith("NEWSWIRE_MEDIA_") for name in os.environ):
+        findings.append(await _check_images())
     if search.index == "elasticsearch":
         findings.append(await _check_elasticsearch(search))
     return findings
+
+
+async def _check_images() -> Finding:
+    import asyncio
+
+    from newswire_ingest.media.composition import media_storage
+    from newswire_ingest.settings import IngestSettings
+
+    try:
+        async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
+            problem = await media_storage(IngestSettings()).check()
+    except TimeoutError:
+        problem = "the bucket does not answer"
+    return Finding("images", problem is None, problem or "the folder or bucket can be used")
 
 
 async def _check_redis(url: str) -> list[Finding]:

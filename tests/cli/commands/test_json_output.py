@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from PIL import Image
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
@@ -63,6 +64,8 @@ CASES = {
         {"id", "account", "status", "status_reason", "status_note", "created_at", "url"},
         first,
     ),
+    "media add": Case(("{picture}",), {"id", "url", "width", "height", "variants", "uses"}),
+    "media list": Case((), {"id", "url", "width", "height", "variants", "uses"}, first),
     "topics list": Case((), {"kind", "value", "count"}, first),
     "newsletters list": Case((), {"id", "slug", "name", "status", "subscribers", "url"}, first),
     "newsletters import": Case(("ferries", "{readers}"), {"counts", "problems"}),
@@ -78,6 +81,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         call(one, "publish", "--title", "Crane returns", "--body", "<p>Back at the quay.</p>", "--topic", "Harbour")
         call(one, "subscribe", "https://receiver.example/first")
         call(one, "newsletters", "create", "ferries", *NEWSLETTER)
+        call(one, "media", "add", str(picture(one.data_dir)))
         user = ("ida@harbour.example", "--name", "Ida Roth", "--account", "gazette", "--role", "editor")
         call(one, "users", "create", *user)
         asyncio.run(poison(one))
@@ -86,6 +90,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         one.process.terminate()
         one.process.wait(30)
+
+
+def picture(folder: Path) -> Path:
+    """Write a small image."""
+    path = folder / "picture.png"
+    Image.new("RGB", (400, 300), "teal").save(path)
+    return path
 
 
 async def poison(running: Running) -> None:
@@ -121,7 +132,8 @@ def test_a_command_prints_one_json_value_of_a_stable_shape(running: Running, nam
     readers = tmp_path / "readers.csv"
     readers.write_text("email,consent_at,consent_source\nreader@example.org,2026-01-05T09:00:00Z,form at the quay\n")
     case = CASES[name]
-    arguments = [each.format(story=story, readers=readers) for each in case.arguments]
+    given = {"story": story, "readers": readers, "picture": picture(tmp_path)}
+    arguments = [each.format(**given) for each in case.arguments]
     done = call(running, *name.split(), *arguments, "--json")
     found = case.inner(json.loads(done.stdout))
     assert case.members <= found.keys()

@@ -1,6 +1,6 @@
 """The records of images in Redis; the bytes are in the storage."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -99,6 +99,14 @@ class MediaRepository:
         """Return a stored file."""
         fields = await self._redis.hgetall(f"{self._names}file:{name}")
         return _read_file(name, fields) if fields else None
+
+    async def all_files(self) -> AsyncIterator[MediaFile]:
+        """Return the stored files of all accounts, in no order; one that is removed meanwhile may be missing."""
+        prefix = f"{self._names}file:"
+        async for name in self._redis.scan_iter(f"{prefix}*", count=500):
+            file = await self.file(name.decode().removeprefix(prefix))
+            if file is not None:
+                yield file
 
     async def owned_files(self, account: str, names: Sequence[str]) -> list[MediaFile]:
         """Return those of the files that an account has."""

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from datetime import datetime
+from typing import Literal
 
 from redis.asyncio import Redis
 
@@ -148,6 +149,18 @@ class MediaService:
         """Return the images of an account whose addresses occur in texts of an article, by their files."""
         files = await self.records.owned_files(account, files_in(self.site, texts))
         return {file.name: self._article_image(file) for file in files}
+
+    async def verify(self) -> AsyncIterator[tuple[str, Literal["sound", "missing", "changed"]]]:
+        """Read every stored image of all accounts, and return its id with what is found in the storage."""
+        async for file in self.records.all_files():
+            found = await self.storage.open(f"{file.path}/original.{file.format}")
+            if found is None:
+                yield file.name, "missing"
+                continue
+            digest = hashlib.sha256()
+            async for chunk in found.chunks:
+                digest.update(chunk)
+            yield file.name, "sound" if digest.hexdigest() == file.name else "changed"
 
     async def _receive(self, account: str, stream: AsyncIterable[bytes]) -> CleanImage:
         """Read an upload into memory, and decode it."""

@@ -47,11 +47,10 @@ class FolderStorage:
 
     async def check(self) -> str | None:
         """Return why the folder cannot be written to."""
-        try:
-            await asyncio.to_thread(self._root.mkdir, mode=0o750, parents=True, exist_ok=True)
-        except OSError as error:
-            return f"{self._root} cannot be created: {error.strerror or error}"
-        return None if os.access(self._root, os.W_OK | os.X_OK) else f"{self._root} is not writable"
+        existing = next(folder for folder in (self._root, *self._root.absolute().parents) if folder.exists())
+        if not existing.is_dir():
+            return f"{existing} is no folder"
+        return None if os.access(existing, os.W_OK | os.X_OK) else f"{existing} is not writable"
 
 
 def _write(root: Path, path: str, content: bytes) -> None:

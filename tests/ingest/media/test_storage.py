@@ -1,4 +1,4 @@
-"""Images in a bucket: a real server of the protocol, over HTTP."""
+"""Images in a bucket: a real server of the protocol, over HTTP; and what a folder says that cannot be used."""
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +13,7 @@ from newswire_ingest.media.composition import media_storage
 from newswire_ingest.media.errors import StorageError
 from newswire_ingest.media.repository import MediaRepository
 from newswire_ingest.media.storage import read_all
+from newswire_ingest.media.storage_folder import FolderStorage
 from newswire_ingest.media.storage_s3 import S3Storage
 from newswire_ingest.media.upkeep import MediaUpkeep
 from newswire_ingest.media.variants import VariantMaker
@@ -98,3 +99,12 @@ async def test_images_are_uploaded_served_and_removed(in_bucket: Ingest, publish
     assert await upkeep.remove()
     assert await storage.open(f"{file.path}/original.jpg") is None
     assert await storage.open(f"{file.path}/320.webp") is None
+
+
+async def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert await FolderStorage(tmp_path / "new" / "media").check() is None
+    blocked = FolderStorage(tmp_path / "file" / "media")
+    assert await blocked.check() == f"{tmp_path / 'file'} is no folder"
+    with pytest.raises(StorageError, match="cannot write to"):
+        await blocked.write("ab/x.1/original.jpg", b"x")
