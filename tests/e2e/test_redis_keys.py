@@ -36,6 +36,7 @@ from newswire_notify.subscriptions.account_limits import NO_LIMITS
 from newswire_notify.websub.keys import FAMILIES as HUB
 from newswire_search.keys import FAMILIES as SEARCH
 from tests.cli.running import Running, newswire
+from tests.ingest.media.images import jpeg
 from tests.polling import until
 
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
@@ -210,6 +211,7 @@ def test_every_key_is_declared_and_every_declared_key_is_seen(running: Running, 
     with endpoints() as to:
         deliveries_of_every_kind(client, to, written)
         articles_of_every_kind(client)
+        images(client)
         people_sign_in(client, running.site)
         asyncio.run(operations(url, to))
         client.put("to-many", topics=["Everybody"])
@@ -282,6 +284,17 @@ def articles_of_every_kind(client: Client) -> None:
     for number in range(6):
         token = f"nw_01m8bqjdsayqyabkw4p7prc29{number}_{'0' * 48}"
         httpx.get(f"{client._running.site}/v1/articles", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+
+
+def images(client: Client) -> None:
+    """An image that an article uses, and one that is deleted."""
+    address, key = f"{client._running.site}/v1/media", client._running.key("PUBLISHER")
+    used, unused = (
+        httpx.post(address, content=jpeg(width), headers=key, timeout=60, trust_env=False).json()
+        for width in (400, 500)
+    )
+    client.put("with-image", image={"url": used["url"]})
+    client("PUBLISHER", "DELETE", f"/v1/media/{unused['id']}")
 
 
 async def operations(url: str, to: Endpoints) -> None:

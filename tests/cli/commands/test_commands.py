@@ -102,16 +102,19 @@ def test_doctor_lists_required_changes(running: Running, redis_url: str, tmp_pat
     assert well.returncode == 0, well.stdout
     assert "ok\tredis" in well.stdout
     assert "ok\tclock" in well.stdout
+    (tmp_path / "file").touch()
     ill = newswire(
         "doctor",
         NEWSWIRE_DATA_DIR=str(tmp_path),
         NEWSWIRE_REDIS_URI=redis_url,
         NEWSWIRE_FEED_ENTRIES="1000",
         NEWSWIRE_REDIS_URL="redis://127.0.0.1:9/0",
+        NEWSWIRE_MEDIA_DIR=f"{tmp_path}/file/media",
     )
     assert ill.returncode == 1
     assert "did you mean NEWSWIRE_REDIS_URL?" in ill.stdout
     assert "NEWSWIRE_FEED_ENTRIES" in ill.stdout
+    assert f"PROBLEM\timages\t{tmp_path}/file is no folder" in ill.stdout
 
 
 def test_a_misspelt_setting_is_rejected_before_the_start(tmp_path: Path) -> None:
