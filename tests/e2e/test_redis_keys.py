@@ -1,6 +1,7 @@
 """A run through everything that Newswire does leaves only Redis keys that are declared, each of the declared type."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,7 @@ UNSEEN = {
     "index:repair": "only `newswire verify --repair` writes it, where another process has an index open that differs",
     "responses:<article>": "responses from private addresses are not kept; `test_queue_functions.py` writes one",
     "response_log:<subscription>": "as the responses",
+    "endpoint-warning:<subscription>": "an endpoint has to fail for a day; `portal/test_endpoint_warnings.py` writes one",
 }
 """Families that this run does not write, each with the reason."""
 ARTICLE = {
@@ -213,6 +215,7 @@ def test_every_key_is_declared_and_every_declared_key_is_seen(running: Running, 
         articles_of_every_kind(client)
         images(client)
         people_sign_in(client, running.site)
+        a_subscriber_opens_the_portal(client, running.site, f"{to.url}/ok")
         asyncio.run(operations(url, to))
         client.put("to-many", topics=["Everybody"])
         until(lambda: written.saw("expanding"))
@@ -273,6 +276,17 @@ def people_sign_in(client: Client, site: str) -> None:
         preview_a_draft(browser, {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]})
     guess = {"email": "ida@harbour.example", "password": "a guess"}
     assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
+
+
+def a_subscriber_opens_the_portal(client: Client, site: str, endpoint: str) -> None:
+    """A link is opened, and a subscription created on the page."""
+    link = client("SUBSCRIBER", "POST", "/v1/portal-links", {})
+    with httpx.Client(base_url=site, trust_env=False, follow_redirects=True) as browser:
+        browser.post("/portal/open", data={"token": link["url"].rpartition("/")[2]})
+        page = browser.get("/portal/new").text
+        fields = {name: re.findall(f'name="{name}" value="([^"]+)"', page)[-1] for name in ("csrf", "act")}
+        made = browser.post("/portal/new", data=fields | {"url": endpoint})
+    assert "whsec_" in made.text
 
 
 def articles_of_every_kind(client: Client) -> None:

@@ -36,6 +36,7 @@ from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.newsletters.assembly import assemble_newsletters, transport_of
 from newswire_notify.portal.assembly import portal_routers
+from newswire_notify.portal.endpoint_warnings import EndpointWarnings
 from newswire_notify.problem_handlers import problem_makers
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
@@ -193,6 +194,7 @@ async def service(
                 "disabled accounts": suspensions.run,
                 **newsletters.loops,
                 "mail to users": user_mails.run,
+                "endpoint warnings": EndpointWarnings(queue, records, keys, own.webhook_disabled_after).run,
                 **erasure,
                 **hub.loops,
                 "memory": memory.run,

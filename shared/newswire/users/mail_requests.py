@@ -31,6 +31,8 @@ class MailKind(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 (the name of a kind)
     EMAIL_CHANGED = "email_changed"
     """Goes to the former address."""
+    ENDPOINT_FAILING = "endpoint_failing"
+    """An endpoint of an account fails, and will be disabled; for those who manage its subscriptions."""
 
 
 @dataclass(frozen=True, slots=True)

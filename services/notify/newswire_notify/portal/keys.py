@@ -8,5 +8,11 @@ FAMILIES = (
     ),
     KeyFamily("portal-session:<session>", "string", "a browser in which a link to the portal was opened", "8 hours"),
     KeyFamily("portal-act:<act>", "string", "a form of the portal that was sent, and where its result is", "1 day"),
+    KeyFamily(
+        "endpoint-warning:<subscription>",
+        "string",
+        "users were warned that an endpoint fails",
+        "`NEWSWIRE_WEBHOOK_DISABLED_AFTER`",
+    ),
     KeyFamily("portal-secret:<act>", "string", "a browser that may see a new secret", "5 minutes"),
 )

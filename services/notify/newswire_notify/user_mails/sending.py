@@ -109,6 +109,8 @@ class UserMails:
 
     async def _link(self, request: MailRequest, user: User) -> str:
         """Return what the button of a mail opens: a new one-time link, or the page on which a user checks its account."""
+        if request.kind is MailKind.ENDPOINT_FAILING:
+            return f"{self._frame.site}/portal"
         purpose = _LINKS.get(request.kind)
         if purpose is None:
             return f"{self._frame.site}/forgot-password" if user.has_password else f"{self._frame.site}/account"
