@@ -518,15 +518,17 @@ async def test_recent_deliveries_lists_the_newest_and_what_ended_last(desk: Desk
     newest = await enqueued(desk, mine, "a2.1")
     await enqueued(desk, other, "a3.1")
 
-    async def recent() -> set[tuple[str, str]]:
-        rows = await desk.queue.call("recent_deliveries", account="reader", subscriptions=10, limit=1)
-        assert {row[1].decode() for row in rows} == {mine.id}
-        return {(row[0].decode(), row[2].decode()) for row in rows}
+    async def recent(rows: int = 10) -> set[tuple[str, str]]:
+        named = {"account": "reader", "subscriptions": 10, "limit": 1, "rows": rows}
+        found = await desk.queue.call("recent_deliveries", **named)
+        assert {row[1].decode() for row in found} == {mine.id}
+        return {(row[0].decode(), row[2].decode()) for row in found}
 
     assert await recent() == {(newest, "waiting")}
     await settle_and_claim(desk, limit=1)
     await settle_and_claim(desk, result(late, **DELIVERED))
     assert await recent() == {(newest, "waiting"), (late, "delivered")}
+    assert len(await recent(1)) == 1
 
 
 # trim_histories, trim_dead

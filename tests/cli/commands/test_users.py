@@ -68,3 +68,18 @@ def test_mistakes_end_with_one_line(start: Start, tmp_path: Path) -> None:
         assert failed.returncode == 1
         assert told in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_link_opens_the_portal_of_an_account_once(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    data = ["--data-dir", str(running.data_dir)]
+    made = newswire("portal-link", "--account", "subscriber", "--minutes", "5", "--site", running.site, *data)
+    assert made.returncode == 0, made.stderr
+    link = made.stdout.strip()
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        assert "subscriber" in browser.get(link).text
+        token = {"token": link.rpartition("/")[2]}
+        assert browser.post(f"{running.site}/portal/open", data=token).url.path == "/portal"
+        assert browser.post(f"{running.site}/portal/open", data=token).status_code == 404
+    unknown = newswire("portal-link", "--account", "nobody", *data)
+    assert (unknown.returncode, "there is no account nobody" in unknown.stderr) == (1, True)

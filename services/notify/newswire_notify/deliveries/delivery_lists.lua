@@ -76,22 +76,25 @@ local function replay_dead(_, args)
   return {replayed, after}
 end
 
--- The latest deliveries of an account: of each subscription, up to `subscriptions`, the newest `limit` and those that ended last.
--- Arguments: account; subscriptions; limit. Returns for each {id, subscription, state, attempt, type, article, created}.
+-- The latest deliveries of an account: of each subscription, up to `subscriptions`, the newest `limit` and those that ended last; of all
+-- these the latest `rows`. Arguments: account; subscriptions; limit; rows.
+-- Returns for each {id, subscription, state, attempt, type, article, created}.
 local function recent_deliveries(_, args)
-  local p, found = args.prefix, {}
+  local p, latest, found = args.prefix, {}, {}
   for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. args.account, 0, args.subscriptions - 1, 'REV')) do
-    local ids, seen = redis.call('ZRANGE', p .. 'deliveries:' .. sub, 0, args.limit - 1, 'REV'), {}
+    local times, newest = {}, redis.call('ZRANGE', p .. 'deliveries:' .. sub, 0, args.limit - 1, 'REV', 'WITHSCORES')
+    for i = 1, #newest, 2 do times[newest[i]] = tonumber(newest[i + 1]) end
     for _, ending in ipairs(redis.call('LRANGE', p .. 'endings:' .. sub, -args.limit, -1)) do
-      ids[#ids + 1] = string.match(ending, '|([^|]*)$')
+      local ended, id = string.match(ending, '^(%d+)|%d+|(.*)$')
+      times[id] = tonumber(ended)
     end
-    for _, id in ipairs(ids) do
-      if not seen[id] then
-        seen[id] = true
-        local row = redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'attempt', 'type', 'article', 'created')
-        if row[1] then found[#found + 1] = {id, sub, unpack(row)} end
-      end
-    end
+    for id, time in pairs(times) do latest[#latest + 1] = {time, id, sub} end
+  end
+  table.sort(latest, function(a, b) return a[1] > b[1] or (a[1] == b[1] and a[2] > b[2]) end)
+  for at = 1, math.min(args.rows, #latest) do
+    local _, id, sub = unpack(latest[at])
+    local row = redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'attempt', 'type', 'article', 'created')
+    if row[1] then found[#found + 1] = {id, sub, unpack(row)} end
   end
   return found
 end

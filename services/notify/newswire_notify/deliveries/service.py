@@ -15,7 +15,7 @@ from newswire_notify.deliveries.queue import Queue, read_attempt
 
 EXAMINED_PER_CALL = 500
 """Deliveries that one call looks at: each blocks the server for some µs."""
-MAX_EXAMINED = 20_000
+MAX_EXAMINED = 10_000
 """Deliveries looked at for one page, however few of them match."""
 END_OF_TIME_MS = 10**15
 ADVICE = {

@@ -68,7 +68,11 @@ class RecentDeliveries:
     async def of(self, account: str, names: dict[str, str]) -> list[LiveDelivery]:
         """Return the latest deliveries, oldest first. ``names``: of the endpoints known so far, to which new ones are added."""
         rows = await self._queue.call(
-            "recent_deliveries", account=account, subscriptions=MAX_SUBSCRIPTIONS, limit=NEWEST_PER_SUBSCRIPTION
+            "recent_deliveries",
+            account=account,
+            subscriptions=MAX_SUBSCRIPTIONS,
+            limit=NEWEST_PER_SUBSCRIPTION,
+            rows=MAX_ROWS,
         )
         await self._add_names({row[1].decode() for row in rows} - names.keys(), names)
         found = [
@@ -83,7 +87,7 @@ class RecentDeliveries:
             )
             for row in rows
         ]
-        return sorted(found, key=lambda each: (each.created_ms, each.id))[-MAX_ROWS:]
+        return sorted(found, key=lambda each: (each.created_ms, each.id))
 
     async def _add_names(self, unknown: set[str], names: dict[str, str]) -> None:
         async with self._queue.redis.pipeline(transaction=False) as pipe:
