@@ -265,11 +265,11 @@ async def test_a_disabled_subscription_can_be_enabled(desk: Desk, receiver: Rece
 async def test_a_successful_test_event_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a", headers={"X-Team": "night"})
     await fail(desk, receiver, subscription)
-    attempt = await desk.endpoints.test(await current(desk, subscription))
+    attempt = (await desk.endpoints.test(await current(desk, subscription))).attempt
     assert (attempt.status, attempt.error, attempt.answer) == (500, "http: status 500", "this is 500")
     assert (await current(desk, subscription)).health.circuit is CircuitState.OPEN
     receiver.answer("/a", 200)
-    attempt = await desk.endpoints.test(await current(desk, subscription))
+    attempt = (await desk.endpoints.test(await current(desk, subscription))).attempt
     assert (attempt.status, attempt.error) == (200, None)
     got = receiver.got[-1]
     assert got.event["type"] == "newswire.test.v1"

@@ -157,6 +157,8 @@ async def test_a_test_shows_its_result_and_a_rotation_its_secret_once(portal: Po
     await browser.get(path)
     failed = await browser.post(path, do="test")
     assert texts("en")["why_no_route"] in failed.text
+    assert receiver.got[0].headers["webhook-id"] in failed.text
+    assert "newswire.test.v1&#34;" in failed.text
     assert texts("en")["test_delivered"] in (await browser.post(path, do="test")).text
     act = act_of(browser)
     answers = await asyncio.gather(

@@ -12,7 +12,6 @@ from newswire.http.problem_handlers import ProblemMakers, as_problem
 from newswire.http.problems import ProblemError, problem
 from newswire.timestamps import from_epoch_ms
 from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
-from newswire_notify.deliveries.models import Attempt
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.fanout.backfill import backfill_status
@@ -34,6 +33,7 @@ from newswire_notify.subscriptions.models import EventKind, Subscription, Subscr
 from newswire_notify.subscriptions.owner_actions import OwnerActions
 from newswire_notify.subscriptions.preview import Preview, Previews
 from newswire_notify.webhooks.rendering import Content
+from newswire_notify.webhooks.service import EndpointTest
 
 PREVIEWED = 10
 NEWEST_DELIVERIES = 5
@@ -135,11 +135,11 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
         return await shown(request, visitor, found)
 
     async def shown(
-        request: Request, visitor: Visitor, found: Subscription, tested: Attempt | None = None, error: str = ""
+        request: Request, visitor: Visitor, found: Subscription, tested: EndpointTest | None = None, error: str = ""
     ) -> Response:
         [row] = await rows_of(parts.queue, [found], parts.disabled_after)
         revealed = await parts.acts.may_see_secret(visitor.token, found.id)
-        values: dict[str, Any] = {"tested": tested, "why": reason_of(tested) if tested else None}
+        values: dict[str, Any] = {"tested": tested, "why": reason_of(tested.attempt) if tested else None}
         return frame.page(
             request,
             "portal_subscription.html",

@@ -11,14 +11,13 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, Actor, record
-from newswire_notify.deliveries.models import Attempt
 from newswire_notify.subscriptions.account_limits import AccountLimits
 from newswire_notify.subscriptions.entitlements import Entitlements
 from newswire_notify.subscriptions.errors import SubscriptionBusyError, SubscriptionNotFoundError
 from newswire_notify.subscriptions.models import NewSubscription, Subscription, SubscriptionDraft
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.service import MAX_UPDATE_ATTEMPTS, owned, resume
-from newswire_notify.webhooks.service import Endpoints
+from newswire_notify.webhooks.service import Endpoints, EndpointTest
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_endpoint
 from newswire_notify.webhooks.verification import Verification
 
@@ -137,12 +136,12 @@ class OwnerActions:
             raise SubscriptionNotFoundError
         await self._record(by, Act.SUBSCRIPTION_DELETED, subscription_id, account)
 
-    async def test(self, account: str, subscription_id: str, *, by: Actor) -> Attempt:
+    async def test(self, account: str, subscription_id: str, *, by: Actor) -> EndpointTest:
         """Send a test event now; success closes the circuit of the endpoint."""
-        attempt = await self._endpoints.test(await self.find(account, subscription_id))
-        delivered = attempt.error is None
+        tested = await self._endpoints.test(await self.find(account, subscription_id))
+        delivered = tested.attempt.error is None
         await self._record(by, Act.SUBSCRIPTION_TESTED, subscription_id, account, delivered=delivered)
-        return attempt
+        return tested
 
     async def rotate_secret(self, account: str, subscription_id: str, overlap: int, *, by: Actor) -> str:
         """Return a new secret; the former one also signs for ``overlap`` seconds.

@@ -78,7 +78,8 @@ def router(actions: OwnerActions) -> APIRouter:
         responses=ENDED,
     )
     async def test(request: Request, caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
-        attempt = await actions.test(caller.account, subscription_id, by=request_actor(caller, request))
+        tested = await actions.test(caller.account, subscription_id, by=request_actor(caller, request))
+        attempt = tested.attempt
         return json_answer(
             {
                 "delivered": attempt.error is None,

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 from ulid import ULID
@@ -20,6 +21,14 @@ MAX_CONCURRENT_TESTS = 16
 
 class TooManySecretsError(Exception):
     """The limit of former secrets that still sign is reached."""
+
+
+class EndpointTest(NamedTuple):
+    """A test event that was sent, and what came of it."""
+
+    attempt: Attempt
+    message_id: str
+    body: bytes
 
 
 class Endpoints:
@@ -53,12 +62,12 @@ class Endpoints:
             raise TooManySecretsError
         return secret if answer == b"OK" else None
 
-    async def test(self, subscription: Subscription) -> Attempt:
+    async def test(self, subscription: Subscription) -> EndpointTest:
         """Send a test event at once; success closes the circuit."""
         async with self._testing:
             return await self._test(subscription)
 
-    async def _test(self, subscription: Subscription) -> Attempt:
+    async def _test(self, subscription: Subscription) -> EndpointTest:
         now = datetime.now(UTC)
         identity = f"test_{str(ULID()).lower()}"
         body = orjson.dumps(
@@ -90,4 +99,4 @@ class Endpoints:
             await asyncio.sleep(began + self._sender.timeout - asyncio.get_running_loop().time())
         if sent.accepted:
             await self._queue.call("close_circuit", id=subscription.id, account=subscription.account)
-        return sent.attempt
+        return EndpointTest(sent.attempt, delivery.id, body)
