@@ -9,11 +9,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from PIL import Image
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
 from tests.cli.running import Running
-from tests.e2e.conftest import receiver
+from tests.e2e.conftest import Receiver, receiver
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
 from tests.polling import until
@@ -123,7 +124,7 @@ def saved(browser: Chrome) -> None:
 
 
 def shows(browser: Chrome, text: str) -> None:
-    until(lambda: text in element(browser, "main").text, 20)
+    until(lambda: text in element(browser, "main").text, 60)
 
 
 def act(browser: Chrome, name: str) -> None:
@@ -167,14 +168,15 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
             chromium.execute_script("document.querySelector('.ProseMirror').editor.commands.clearContent(true)")
         write(chromium, "The first ferry left at six.")
         press(chromium, "[data-command=image]")
-        element(chromium, "#new-url").send_keys("https://images.example/ferry.jpg")
+        Image.new("RGB", (640, 400), "navy").save(tmp_path / "ferry.png")
+        element(chromium, "#new-file").send_keys(str(tmp_path / "ferry.png"))
+        until(lambda: "/media/" in element(chromium, "#new-url").get_attribute("value"))
         element(chromium, "#new-alt").send_keys("A ferry at the quay")
         press(chromium, "#image-dialog button[value=ok]")
         saved(chromium)
-        assert (
-            '<img src="https://images.example/ferry.jpg" alt="A ferry at the quay">'
-            in room.draft(chromium)["content"]["body"]
-        )
+        (picture,) = room.api("GET", "/v1/media").json()["media"]
+        shown = f'<img src="{picture["url"]}" alt="A ferry at the quay">'
+        assert shown in room.draft(chromium)["content"]["body"]
         no_barriers(chromium, "draft")
 
         # Without network, writing goes on; another person changes the same draft; nothing is lost.
@@ -213,8 +215,46 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         (planned,) = room.articles("scheduled")
         assert planned["embargo_until"] == "2031-03-01T11:30:00Z"
         assert not hook.requests
+        chromium.get(url)
+        act(chromium, "publish")
+        press(chromium, "form[data-once] button")
+        shows(chromium, "1 of 1 subscribers notified")
+        shows(chromium, "searchable after")
+        no_barriers(chromium, "article")
+        assert kinds(hook) == ["published"]
+
+        # Corrected, with a note that readers see.
+        chromium.get(url)
+        write(chromium, " It carried forty people.")
+        element(chromium, "#correction_note").send_keys("The number of people was missing.")
+        act(chromium, "correct")
+        shows(chromium, "It carried forty people.")
+        press(chromium, "form[data-once] button")
+        shows(chromium, "The correction is published.")
+        until(lambda: kinds(hook) == ["published", "corrected"], 20)
+        (article,) = room.articles("published")
+        page = httpx.get(article["url"], trust_env=False).text
+        assert "The number of people was missing." in page
+
+        # Retracted in two steps from the page of the article, with a reason.
+        press(chromium, "a.danger")
+        element(chromium, "#reason").send_keys("The ferry did not sail.")
+        press(chromium, "form[data-once] button")
+        shows(chromium, "The article is retracted.")
+        shows(chromium, "1 of 1 subscribers notified")
+        assert kinds(hook) == ["published", "corrected", "retracted"]
+        assert httpx.get(article["url"], trust_env=False).status_code == 410
         errors = [each for each in chromium.get_log("browser") if "Content Security Policy" in each["message"]]  # type: ignore[no-untyped-call]
         assert errors == []
+
+
+def kinds(hook: Receiver) -> list[str]:
+    """Return what a receiver was told, in order."""
+    return [
+        "retracted" if "retracted" in event["type"] else str(event["data"]["kind"])
+        for event in hook.events()
+        if event["type"].startswith("newswire.article")
+    ]
 
 
 def kill_store(room: Newsroom) -> None:

@@ -1,11 +1,13 @@
 """The pages of the desk without scripts: who may do what, forms that lose nothing, and acts that are done once."""
 
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from newswire.article import Status
 from newswire.users.models import User
@@ -245,3 +247,21 @@ async def test_pages_are_valid_html(desk: Desk, editor: Browser, tmp_path: Path)
     pages |= {name: await editor.get(name) for name in (f"{path}/correct", *(article + end for end in more))}
     assert {page.status_code for page in pages.values()} == {200}
     assert markup_errors({name: page.text for name, page in pages.items()}, tmp_path) == []
+
+
+async def test_an_image_is_uploaded_with_the_session_of_the_page(desk: Desk, editor: Browser) -> None:
+    picture = BytesIO()
+    Image.new("RGB", (40, 30), "navy").save(picture, "PNG")
+    token = (await editor.http.get("/desk/session", headers={"Accept": "application/json"})).json()["csrf"]
+    headers = {"Accept": "application/json", "Origin": "https://news.example", "X-Form-Token": token}
+
+    async def upload(content: bytes, **changed: str) -> httpx.Response:
+        return await editor.http.post("/desk/media" + ACCOUNT, headers=headers | changed, content=content)
+
+    stored = await upload(picture.getvalue())
+    assert stored.status_code == 201
+    assert stored.json()["url"].startswith("https://news.example/media/")
+    assert (stored.json()["width"], stored.json()["height"]) == (40, 30)
+    assert (await upload(b"<svg/>")).status_code in (415, 422)
+    assert (await upload(picture.getvalue(), **{"X-Form-Token": "0" * 64})).status_code == 403
+    assert (await upload(picture.getvalue(), Origin="https://evil.example")).status_code == 403

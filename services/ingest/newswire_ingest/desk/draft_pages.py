@@ -41,6 +41,9 @@ _SCRIPT_TEXTS = (
     *(f"{state}-detail" for state in ("offline", "signed-out", "conflict", "newer", "refused", "not-kept")),
     "mine",
     "theirs",
+    "uploading",
+    "uploaded",
+    "not-uploaded",
 )
 
 

@@ -9,9 +9,10 @@ from newswire.http.problem_handlers import ProblemMakers
 from newswire.keys import Keyspace
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
-from newswire_ingest.desk import act_pages, article_pages, draft_pages, list_pages
+from newswire_ingest.desk import act_pages, article_pages, draft_pages, list_pages, media_pages
 from newswire_ingest.desk.visit import Visits
 from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.media.service import MediaService
 from newswire_ingest.outcomes.repository import Outcomes
 
 
@@ -20,6 +21,7 @@ def desk_routers(
     articles: ArticleService,
     store: ArticleStore,
     outcomes: Outcomes,
+    media: MediaService,
     visits: Visits,
     problems: ProblemMakers,
     redis: "Redis",
@@ -31,6 +33,7 @@ def desk_routers(
     return [
         list_pages.router(drafts, store, visits, problems),
         draft_pages.router(drafts, visits, problems),
+        media_pages.router(media, visits, problems),
         act_pages.router(sheets, visits, problems, redis, keys),
         article_pages.router(drafts, articles, store, outcomes, visits, problems),
     ]

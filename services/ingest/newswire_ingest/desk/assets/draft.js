@@ -2,6 +2,7 @@
 
 import { LocalCopies } from "./local_copies.js";
 import { richText } from "./rich_text.js";
+import { connectUploads } from "./uploads.js";
 import { Saving } from "./saving.js";
 
 const form = document.getElementById("draft");
@@ -66,6 +67,7 @@ form.addEventListener("keydown", (event) => {
   saving.send();
 });
 document.getElementById("newer").querySelector("button").addEventListener("click", () => location.reload());
+connectUploads(form, texts);
 saving.start();
 page.show("saved");
 const abandoned = await copies.takeAbandoned();

@@ -3,12 +3,13 @@
 
 const BULLETS = /^[\s\u00a0]*(?:[·•◦▪■□‣–—-]|o|§|ü|Ø)[\s\u00a0]*$/u;
 const LEVEL = /mso-list:\s*\S+\s+level(\d+)/i;
+const UNREAD = /<(style|script)\b[\s\S]*?<\/\1\s*>/gi;
 const TAG = /<[a-z][^>]*>/gi;
 const STYLE = "data-pasted-style";
 const REDIRECT = /^https:\/\/www\.google\.com\/url\?/;
 
 export function cleanPasted(html) {
-  const page = new DOMParser().parseFromString(html.replace(TAG, inert), "text/html");
+  const page = new DOMParser().parseFromString(html.replace(UNREAD, "").replace(TAG, inert), "text/html");
   for (const each of page.querySelectorAll("style, script, meta, link, title, xml, head > *")) each.remove();
   removeComments(page.body);
   for (const each of page.querySelectorAll("b[id^=docs-internal-guid], strong[id^=docs-internal-guid]")) unwrap(each);
