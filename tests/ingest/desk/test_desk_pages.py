@@ -231,7 +231,7 @@ async def test_a_preview_has_a_link_that_expires_and_no_trace_in_redis(desk: Des
     await editor.get(path + ACCOUNT)
     answer = await editor.post(f"{path}/preview{ACCOUNT}", follow=False)
     token = answer.headers["location"].removeprefix("/preview/")
-    names = [name.decode() async for name in desk.ingest.redis.scan_iter(match="*preview:*")]
+    names = [name.decode() async for name in desk.ingest.redis.scan_iter(match=desk.ingest.keys.key("preview", "*"))]
     assert len(names) == 1
     assert token not in names[0]
     assert 0 < await desk.ingest.redis.pttl(names[0]) <= 3_600_000
