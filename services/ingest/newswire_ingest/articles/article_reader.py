@@ -65,6 +65,16 @@ class ArticleReader:
         """Return the states of the articles that exist, by id."""
         return await read_article_states(self._redis, self._keys, article_ids)
 
+    async def packed_document(self, article_id: str) -> bytes | None:
+        """Return the document of an article's last or scheduled version in its stored form; None without one."""
+        state = (await self.states([article_id])).get(article_id)
+        if state is None or state.status is Status.RETRACTED:
+            return None
+        is_scheduled = state.status is Status.SCHEDULED
+        name = self._keys.scheduled(article_id) if is_scheduled else self._keys.version(article_id, state.version)
+        document: bytes | None = await self._redis.hget(name, "document")
+        return document
+
     async def write_tokens(self, article_id: str, version: int) -> WriteTokens:
         """Return the write tokens of one version of an article, and of its scheduled version."""
         async with self._redis.pipeline(transaction=True) as pipe:

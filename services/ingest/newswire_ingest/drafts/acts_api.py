@@ -1,24 +1,27 @@
-"""The publishers' API that publishes drafts."""
+"""The publishers' API that checks, previews and publishes drafts."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from newswire.article import Article
 from newswire.auth.credentials import Caller
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid
-from newswire.http.request_parsing import ParsedBody, json_body
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
 from newswire.preconditions import etag
 from newswire.timestamps import rfc3339
 from newswire.validation.rfc3339 import parse_date_time
 from newswire_ingest.articles.models import WriteResult
-from newswire_ingest.drafts.api import IF_MATCH, PATH, DraftId, key_actor, seen_revision
+from newswire_ingest.drafts.api import IF_MATCH, PATH, DraftId, Writer, key_actor, seen_revision
 from newswire_ingest.drafts.schemas import (
     ActRequestBody,
     ActResult,
     CorrectionRequest,
+    RemarkList,
     ScheduleRequest,
     draft_document,
 )
@@ -51,6 +54,15 @@ _DOCUMENTED: dict[str, Any] = {
 def router(drafts: DraftService) -> APIRouter:
     """Return the routes of acts. Each can be repeated: one revision is published once."""
     routes = APIRouter(prefix=PATH, tags=["drafts"])
+
+    @routes.get("/{draft_id}/checks", response_model=RemarkList, summary="Check a draft before it is published")
+    async def check_draft(caller: Writer, _: NoParameters, draft_id: DraftId) -> Response:
+        remarks = await drafts.check(await drafts.find(caller.account, draft_id))
+        return json_answer({"remarks": [asdict(each) for each in remarks]})
+
+    @routes.get("/{draft_id}/preview", response_model=Article, summary="Read the article that a draft would become")
+    async def preview_draft(caller: Writer, _: NoParameters, draft_id: DraftId) -> Response:
+        return json_answer(await drafts.preview(await drafts.find(caller.account, draft_id)))
 
     async def answer(
         caller: Caller, draft_id: str, result: WriteResult, understood: ZonedTime | None = None

@@ -31,4 +31,4 @@ def draft_service(
     store = draft_store(redis, keys, settings)
     history = HistoryLimits(settings.draft_revisions, settings.draft_revision_age)
     rules = DraftRules(history, settings.discarded_draft_retention)
-    return DraftService(store, article_store, articles, limits, rules, redis, keys, utc_now)
+    return DraftService(store, article_store, articles, limits, rules, redis, keys, settings.site, utc_now)

@@ -1,7 +1,7 @@
 """Drafts in requests and responses of the API."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -156,6 +156,21 @@ class RevisionList(BaseModel):
     """The history of a draft, newest first."""
 
     revisions: list[RevisionListed]
+
+
+class RemarkView(BaseModel):
+    """A remark on a draft. An act refuses a draft with an `error`."""
+
+    code: str
+    member: str
+    level: Literal["error", "warning"]
+    detail: str
+
+
+class RemarkList(BaseModel):
+    """The remarks on a draft."""
+
+    remarks: list[RemarkView]
 
 
 class UnderstoodTime(BaseModel):

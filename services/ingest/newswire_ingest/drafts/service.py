@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -25,11 +26,14 @@ from newswire_ingest.articles.publishing import fingerprint
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.articles.write_context import IdempotencyScope
+from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.drafts.acts import ActRequest, DraftActs
+from newswire_ingest.drafts.checks import DraftChecker, DraftRemark
 from newswire_ingest.drafts.content import DraftContent, article_draft, due_instructions
 from newswire_ingest.drafts.editing import MAX_ATTEMPTS, DraftEditing, DraftRules
 from newswire_ingest.drafts.errors import DraftConflictError
-from newswire_ingest.drafts.models import DraftAct, DraftActor
+from newswire_ingest.drafts.models import Draft, DraftAct, DraftActor
+from newswire_ingest.drafts.preview import preview_article, preview_body
 from newswire_ingest.drafts.repository import DraftStore
 from newswire_ingest.limits.limits import Limits
 
@@ -62,6 +66,7 @@ class DraftService(DraftEditing):
         rules: DraftRules,
         redis: "Redis",
         keys: Keyspace,
+        site: str,
         clock: Callable[[], datetime],
     ) -> None:
         super().__init__(store, article_store, limits, rules, clock)
@@ -69,6 +74,20 @@ class DraftService(DraftEditing):
         self._acts = DraftActs(store, self._links, articles, clock)
         self._redis = redis
         self._keys = keys
+        self._site = site
+        self._checker = DraftChecker(article_store)
+
+    async def check(self, draft: Draft) -> list[DraftRemark]:
+        """Return remarks on a draft before it is published."""
+        try:
+            body = (await preview_body(draft)).html
+        except MarkupLimitError as error:
+            return [DraftRemark("invalid", "body", "error", f"body: {error.problem}; {error.fix}")]
+        return await self._checker.check(draft, body)
+
+    async def preview(self, draft: Draft) -> dict[str, Any]:
+        """Return the finished article that a draft would become; members that are not valid yet are left out."""
+        return await preview_article(draft, self._site, self._clock())
 
     async def publish(
         self, account: str, draft_id: str, *, revision: int, actor: DraftActor, article_revision: str | None = None
