@@ -245,6 +245,8 @@ def deliveries_of_every_kind(client: Client, to: Endpoints, written: WrittenKeys
     until(lambda: written.saw("delivery:<delivery>:attempts"), 120)
     client("SUBSCRIBER", "POST", f"/v1/subscriptions/{ok}/pause")
     client.put("late-ferry", title="The ferry is cancelled")
+    draft = client("PUBLISHER", "POST", "/v1/drafts", {"article_id": article["id"]})
+    client("PUBLISHER", "DELETE", f"/v1/drafts/{draft['id']}")
     until(lambda: written.saw("paused:<subscription>"))
     client("SUBSCRIBER", "POST", f"/v1/subscriptions/{ok}/resume")
     client.subscribe(f"{to.url}/since", start="2026-01-01T00:00:00Z")
