@@ -267,7 +267,7 @@ def preview_a_draft(browser: httpx.Client, form: dict[str, str]) -> None:
 
 
 def people_sign_in(client: Client, site: str) -> None:
-    """A user signs in by a link, and a sign-in with a wrong password fails."""
+    """A user signs in by a link, a sign-in with a wrong password fails, and a new one is asked for."""
     user = {"email": "ida@harbour.example", "name": "Ida Roth", "memberships": {"gazette": ["editor"]}}
     made = client("ADMIN", "POST", "/v1/users", user)
     link = client("ADMIN", "POST", f"/v1/users/{made['id']}/links", {"purpose": "sign-in"})
@@ -278,6 +278,8 @@ def people_sign_in(client: Client, site: str) -> None:
         preview_a_draft(browser, {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]})
     guess = {"email": "ida@harbour.example", "password": "a guess"}
     assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
+    forgotten = httpx.post(f"{site}/forgot-password", data={"email": "ida@harbour.example"}, trust_env=False)
+    assert forgotten.is_success
 
 
 def a_subscriber_opens_the_portal(client: Client, site: str, endpoint: str) -> None:

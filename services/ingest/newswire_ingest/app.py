@@ -104,7 +104,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             password_pages.router(users, workspace),
             account_pages.router(users, browsers, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
-            *desk_routers(drafts, articles, store, outcomes, media, visits, PROBLEMS, redis, keys, settings.site),
+            *desk_routers(drafts, articles, store, outcomes, media, visits, PROBLEMS, redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

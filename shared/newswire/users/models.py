@@ -59,6 +59,7 @@ class StartedSession:
 
     token: str = field(repr=False)
     id: str
+    user: User
 
 
 class UserError(Exception):

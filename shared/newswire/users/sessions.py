@@ -51,7 +51,7 @@ class Sessions:
             "address": address or "",
             "user_agent": user_agent[:300],
         }
-        started = StartedSession(token, _digest(token))
+        started = StartedSession(token, _digest(token), user)
         arguments = {
             "id": started.id,
             "fields": fields,

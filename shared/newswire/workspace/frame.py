@@ -13,14 +13,16 @@ from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import ProblemError
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.http.templating import add_asset, templates
+from newswire.users.models import User
 from newswire.users.roles import Permission
 from newswire.workspace.browser_sessions import CSRF_FIELD, SIGN_IN_REQUIRED, SignedIn, sign_in_address
 from newswire.workspace.texts import preferred_language, texts
 
 PACKAGE = "newswire.workspace"
+ACCOUNT_PATH = "/account"
 NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
     ("/desk", "desk", Permission.WRITE_DRAFTS),
-    ("/account", "your_account", None),
+    (ACCOUNT_PATH, "your_account", None),
     ("/users", "users", Permission.MANAGE_USERS),
     ("/portal", "portal", Permission.MANAGE_SUBSCRIPTIONS),
 )
@@ -36,7 +38,7 @@ STYLE_SHEET = add_asset(PACKAGE, "workspace.css", service="ingest")
 class Workspace:
     """Renders pages in the language of the browser; templates of any package extend ``workspace.html``."""
 
-    def __init__(self, site_name: str, home: tuple[str, str] = ("/account", "your_account")) -> None:
+    def __init__(self, site_name: str, home: tuple[str, str] = (ACCOUNT_PATH, "your_account")) -> None:
         """``home``: path and text of the page that the name of the site and error pages lead to."""
         self._site_name = site_name
         self._home = home
@@ -108,6 +110,11 @@ class Workspace:
         return self.page(
             request, "problem.html", None, status=error.status, headers=error.headers, heading=heading, detail=detail
         )
+
+
+def home_of(user: User) -> str:
+    """Return the path of the section that a user works in: the first one that needs a permission, or the user's own account."""
+    return next((path for path, _, needed in NAVIGATION if needed and user.accounts_with(needed)), ACCOUNT_PATH)
 
 
 def _navigation(signed_in: SignedIn | None) -> list[tuple[str, str]]:

@@ -109,11 +109,17 @@ def test_doctor_lists_required_changes(running: Running, redis_url: str, tmp_pat
         NEWSWIRE_REDIS_URI=redis_url,
         NEWSWIRE_FEED_ENTRIES="1000",
         NEWSWIRE_REDIS_URL="redis://127.0.0.1:9/0",
-        NEWSWIRE_MEDIA_DIR=f"{tmp_path}/file/media",
     )
     assert ill.returncode == 1
     assert "did you mean NEWSWIRE_REDIS_URL?" in ill.stdout
     assert "NEWSWIRE_FEED_ENTRIES" in ill.stdout
+    ill = newswire(
+        "doctor",
+        NEWSWIRE_DATA_DIR=str(tmp_path),
+        NEWSWIRE_REDIS_URL=redis_url,
+        NEWSWIRE_MEDIA_DIR=f"{tmp_path}/file/media",
+    )
+    assert ill.returncode == 1
     assert f"PROBLEM\timages\t{tmp_path}/file is no folder" in ill.stdout
 
 

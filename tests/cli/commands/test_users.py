@@ -34,7 +34,7 @@ def test_a_user_is_created_accepts_the_invitation_and_is_disabled(start: Start, 
     assert "once, within 7 days" in made.stderr
     with httpx.Client(trust_env=False, follow_redirects=True) as browser:
         assert browser.get(link).status_code == 200
-        assert browser.post(link, data={"password": PASSWORD}).url.path == "/account"
+        assert browser.post(link, data={"password": PASSWORD}).url.path == "/desk"
 
         listed = newswire("users", "list", *data).stdout.splitlines()
         assert listed[-1].split("\t")[:4] == ["ida@harbour.example", "Ida Roth", "gazette: editor", "enabled"]
@@ -42,7 +42,7 @@ def test_a_user_is_created_accepts_the_invitation_and_is_disabled(start: Start, 
         assert newswire("users", "sign-out", "IDA@harbour.example", *data).returncode == 0
         assert browser.get(f"{running.site}/account").url.path == "/sign-in"
         again = newswire("users", "link", "ida@harbour.example", "--site", running.site, *data).stdout.strip()
-        assert browser.post(again).url.path == "/account"
+        assert browser.post(again).url.path == "/desk"
         assert newswire("users", "disable", "ida@harbour.example", *data).returncode == 0
         assert browser.get(f"{running.site}/account").url.path == "/sign-in"
 

@@ -65,7 +65,7 @@ def test_each_start_prints_a_link_that_signs_the_demo_admin_in_once(start: Start
     assert link.startswith(f"{running.site}/sign-in/")
     with httpx.Client(trust_env=False, follow_redirects=True) as browser:
         assert "admin@newswire.example" in browser.get(link).text
-        assert browser.post(link).url.path == "/account"
+        assert browser.post(link).url.path == "/desk"
         assert browser.get(f"{running.site}/users?account=gazette").status_code == 200
         assert browser.post(link).status_code == 404
     assert link.rpartition("/")[2] not in (running.data_dir / "newswire.log").read_text()

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from newswire.article import Status
-from newswire.users.models import User
 from newswire.users.roles import Role
 from tests.ingest.users.conftest import Browser, Desk, MakeUser
 from tests.markup import markup_errors
@@ -51,15 +50,9 @@ async def articles(desk: Desk, status: Status) -> int:
     return int(await desk.ingest.redis.zcard(desk.ingest.keys.articles_of("Harbour Post", status)))
 
 
-async def signed_in(desk: Desk, user: User) -> Browser:
-    browser = desk.browser()
-    assert (await browser.sign_in(user.email)).status_code == 200
-    return browser
-
-
 @pytest.fixture
 async def editor(desk: Desk, user: MakeUser) -> Browser:
-    return await signed_in(desk, await user("ida@harbour.example", Role.EDITOR))
+    return await desk.signed_in(await user("ida@harbour.example", Role.EDITOR))
 
 
 async def test_an_article_is_written_published_corrected_and_retracted(desk: Desk, editor: Browser) -> None:
@@ -102,7 +95,7 @@ async def test_a_stale_sheet_publishes_nothing(desk: Desk, user: MakeUser, edito
     path = await new_draft(editor, title="Seen")
     await editor.get(f"{path}/publish{ACCOUNT}")
     seen = revision(editor)
-    other = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    other = await desk.signed_in(await user("jon@harbour.example", Role.WRITER))
     await other.get(path + ACCOUNT)
     await other.post(path + ACCOUNT, revision=revision(other), **ARTICLE | {"title": "Not seen"})
     answer = await editor.post(f"{path}/publish{ACCOUNT}", revision=seen)
@@ -114,7 +107,7 @@ async def test_a_stale_sheet_publishes_nothing(desk: Desk, user: MakeUser, edito
 async def test_a_conflict_shows_both_texts_and_loses_neither(desk: Desk, user: MakeUser, editor: Browser) -> None:
     path = await new_draft(editor, title="Mine")
     seen = revision(editor)
-    other = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    other = await desk.signed_in(await user("jon@harbour.example", Role.WRITER))
     await other.get(path + ACCOUNT)
     await other.post(path + ACCOUNT, revision=revision(other), **ARTICLE | {"body": "<p>Of Jon.</p>"})
     conflict = await editor.post(path + ACCOUNT, revision=seen, **ARTICLE | {"body": "<p>Of Ida.</p>"})
@@ -131,7 +124,7 @@ async def test_a_conflict_shows_both_texts_and_loses_neither(desk: Desk, user: M
 
 async def test_an_ended_session_keeps_what_was_typed(desk: Desk, user: MakeUser) -> None:
     ida = await user("ida@harbour.example", Role.EDITOR)
-    editor = await signed_in(desk, ida)
+    editor = await desk.signed_in(ida)
     path = await new_draft(editor)
     seen = revision(editor)
     await desk.service.sessions.end_all(ida.id)
@@ -171,7 +164,7 @@ async def test_a_scheduled_article_is_shown_in_the_chosen_zone_and_cancelled(des
 
 async def test_roles_and_accounts_decide(desk: Desk, user: MakeUser, editor: Browser) -> None:
     path = await new_draft(editor, title="Of the house")
-    writer = await signed_in(desk, await user("jon@harbour.example", Role.WRITER))
+    writer = await desk.signed_in(await user("jon@harbour.example", Role.WRITER))
     assert (await writer.get(path + ACCOUNT)).status_code == 200
     assert "/publish" not in writer.page
     for name in ("publish", "schedule", "update", "correct", "retract"):
@@ -179,7 +172,7 @@ async def test_roles_and_accounts_decide(desk: Desk, user: MakeUser, editor: Bro
         await writer.get(path + ACCOUNT)
         assert (await writer.post(f"{path}/{name}{ACCOUNT}", revision="2")).status_code == 403
         await writer.get(path + ACCOUNT)
-    subscriber = await signed_in(desk, await user("sue@harbour.example", Role.SUBSCRIBER))
+    subscriber = await desk.signed_in(await user("sue@harbour.example", Role.SUBSCRIBER))
     for where in ("/desk", path + ACCOUNT):
         assert (await subscriber.get(where)).status_code == 403
     assert (await desk.browser().get(path + ACCOUNT)).url.path == "/sign-in"
@@ -265,3 +258,14 @@ async def test_an_image_is_uploaded_with_the_session_of_the_page(desk: Desk, edi
     assert (await upload(b"<svg/>")).status_code in (415, 422)
     assert (await upload(picture.getvalue(), **{"X-Form-Token": "0" * 64})).status_code == 403
     assert (await upload(picture.getvalue(), Origin="https://evil.example")).status_code == 403
+
+
+async def test_a_sheet_shows_what_was_remarked(desk: Desk, user: MakeUser) -> None:
+    browser = await desk.signed_in(await user("ida@harbour.example", Role.EDITOR))
+    path = await new_draft(browser, body="<h4>Deep</h4><p>x</p>")
+    sheet = (await browser.get(f"{path}/publish{ACCOUNT}")).text
+    assert "a heading skips a level" in sheet
+    assert "there is no category" in sheet
+    assert 'name="revision"' in sheet, "remarks prevent nothing"
+    too_deep = await new_draft(browser, body="<div>" * 1000)
+    assert "must be fixed" in (await browser.get(f"{too_deep}/publish{ACCOUNT}")).text

@@ -12,6 +12,7 @@ from newswire.observability.audit import COMMAND_LINE
 from newswire.users.models import User
 from newswire.users.roles import Role
 from newswire.users.service import UserService
+from newswire.workspace.frame import home_of
 from tests.ingest.conftest import Ingest
 
 PASSWORD = "velvet ferry onion quay"
@@ -69,7 +70,7 @@ class Desk:
     async def signed_in(self, user: User) -> Browser:
         """Return a browser in which a user is signed in."""
         browser = self.browser()
-        assert (await browser.sign_in(user.email)).url.path == "/account"
+        assert (await browser.sign_in(user.email)).url.path == home_of(user)
         return browser
 
 

@@ -31,7 +31,7 @@ async def test_a_new_password_needs_the_old_one_and_signs_the_others_out(desk: D
     assert "Your password is set" in changed.text
     assert (await other.get("/account")).url.path == "/sign-in"
     assert (await desk.browser().sign_in(ida.email)).status_code == 403
-    assert (await desk.browser().sign_in(ida.email, NEW)).url.path == "/account"
+    assert (await desk.browser().sign_in(ida.email, NEW)).url.path == "/desk"
 
 
 async def test_browsers_are_listed_and_signed_out(desk: Desk, user: MakeUser) -> None:
@@ -59,7 +59,7 @@ async def test_an_admin_adds_a_user_who_accepts_the_invitation(desk: Desk, user:
     link = made.text.partition("https://news.example/invitation/")[2].partition("<")[0]
     new = desk.browser()
     await new.get(f"/invitation/{link}")
-    assert (await new.post(f"/invitation/{link}", password=NEW)).url.path == "/account"
+    assert (await new.post(f"/invitation/{link}", password=NEW)).url.path == "/desk"
     assert 'href="/users"' not in new.page
     refused = await new.get("/users")
     assert refused.status_code == 403

@@ -28,6 +28,18 @@ async def test_a_user_signs_in_and_out(desk: Desk, user: MakeUser) -> None:
     assert (await browser.get("/account")).url.path == "/sign-in"
 
 
+@pytest.mark.parametrize(
+    ("role", "home"),
+    [(Role.WRITER, "/desk"), (Role.ADMIN, "/desk"), (Role.SUBSCRIBER, "/portal"), (Role.NEWSLETTERS, "/account")],
+)
+async def test_the_sign_in_leads_to_where_the_user_works(desk: Desk, user: MakeUser, role: Role, home: str) -> None:
+    ida = await user("ida@harbour.example", role)
+    browser = desk.browser()
+    answer = await browser.post("/sign-in", follow=False, email=ida.email, password=PASSWORD)
+    assert (answer.status_code, answer.headers["location"]) == (303, home)
+    assert (await browser.http.get("/sign-in", follow_redirects=False)).headers["location"] == home
+
+
 async def test_a_wrong_password_is_explained_without_saying_which_part_is_wrong(desk: Desk, user: MakeUser) -> None:
     await user("ida@harbour.example", Role.EDITOR)
     browser = desk.browser()
@@ -73,7 +85,7 @@ async def test_the_sign_in_never_leads_to_another_site(desk: Desk, user: MakeUse
         data={"email": "ida@harbour.example", "password": PASSWORD},
         headers={"Origin": SITE},
     )
-    assert answer.headers["location"] == "/account"
+    assert answer.headers["location"] == "/desk"
 
 
 async def test_the_page_that_was_wanted_follows_the_sign_in(desk: Desk, user: MakeUser) -> None:
@@ -143,7 +155,7 @@ async def test_an_invitation_is_opened_by_scanners_and_accepted_once(desk: Desk,
     assert weak.status_code == 422
     assert "easy to guess" in weak.text
     done = await browser.post(path, password=PASSWORD)
-    assert done.url.path == "/account"
+    assert done.url.path == "/desk"
     for method in (desk.browser().get(path), desk.browser().post(path, password="quiet lanterns above harbours")):
         ended = await method
         assert ended.status_code == 404
@@ -158,7 +170,7 @@ async def test_a_link_signs_in_once_and_not_on_another_page(desk: Desk, user: Ma
     assert (await desk.browser().post(f"/reset-password/{token}", password=PASSWORD)).status_code == 404
     browser = desk.browser()
     assert (await browser.http.head(f"/sign-in/{token}")).status_code == 200
-    assert (await browser.post(f"/sign-in/{token}")).url.path == "/account"
+    assert (await browser.post(f"/sign-in/{token}")).url.path == "/desk"
     assert (await desk.browser().post(f"/sign-in/{token}")).status_code == 404
 
 

@@ -33,9 +33,7 @@ async def test_a_link_leads_to_the_sign_in(desk: Desk) -> None:
     link = (await http.post(f"{path}/links", json={"purpose": "invitation"}, headers=admin)).json()
     assert link["url"].startswith("https://news.example/invitation/")
     browser = desk.browser()
-    assert (
-        await browser.post(link["url"].removeprefix("https://news.example"), password=PASSWORD)
-    ).url.path == "/account"
+    assert (await browser.post(link["url"].removeprefix("https://news.example"), password=PASSWORD)).url.path == "/desk"
     assert (await http.post(f"{path}/sign-out", headers=admin)).status_code == 204
     assert (await browser.get("/account")).url.path == "/sign-in"
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -20,13 +19,12 @@ from newswire.http.problem_handlers import ProblemMakers, as_problem
 from newswire.keys import Keyspace
 from newswire.previews import PATH as PREVIEW_PATH
 from newswire.previews import keep_preview
-from newswire.timestamps import utc_now
 from newswire_ingest.articles.errors import InvalidDraftError, InvalidMemberError
 from newswire_ingest.articles.models import WriteResult
 from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.differences import Difference, differences
-from newswire_ingest.desk.preview import preview_article
 from newswire_ingest.desk.visit import PATH, Visit, Visits, act_named, see_other, whole_number
 from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictError, WrongActError
 from newswire_ingest.drafts.models import Draft, DraftAct
@@ -52,14 +50,11 @@ class SheetState:
 class Sheets:
     """Makes the sheets, and does the acts."""
 
-    def __init__(
-        self, drafts: DraftService, articles: ArticleService, visits: Visits, problems: ProblemMakers, site: str
-    ) -> None:
+    def __init__(self, drafts: DraftService, articles: ArticleService, visits: Visits, problems: ProblemMakers) -> None:
         self.drafts = drafts
         self._articles = articles
         self._visits = visits
         self._problems = problems
-        self._site = site
 
     async def page(
         self, visit: Visit, draft: Draft, act: DraftAct, seen: int, state: SheetState, *, status: int = 200
@@ -79,12 +74,9 @@ class Sheets:
             is_current=is_current,
             can=is_current and applies,
             changes=await self._changes(visit, draft),
+            remarks=await self.drafts.check(draft),
             zones=zones.zone_names(),
         )
-
-    async def preview(self, draft: Draft) -> dict[str, Any]:
-        """Return the article that a draft would become."""
-        return await preview_article(draft, self._site, utc_now())
 
     async def _changes(self, visit: Visit, draft: Draft) -> list[Difference] | None:
         """Return what differs from the published article; None for a new one."""
@@ -94,8 +86,8 @@ class Sheets:
         if found.document is None:
             return None
         try:
-            new = await self.preview(draft)
-        except InvalidDraftError:  # the act says what is wrong
+            new = await self.drafts.preview(draft)
+        except MarkupLimitError:  # a remark says so
             return None
         return await asyncio.to_thread(differences, orjson.loads(found.document), new)
 
@@ -147,7 +139,7 @@ def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redi
     async def preview(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        article = await sheets.preview(await drafts.find(visit.account, draft_id))
+        article = await drafts.preview(await drafts.find(visit.account, draft_id))
         return see_other(f"{PREVIEW_PATH}/{await keep(article)}")
 
     @routes.get(SHEET)

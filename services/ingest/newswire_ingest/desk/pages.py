@@ -26,10 +26,9 @@ def desk_routers(
     problems: ProblemMakers,
     redis: "Redis",
     keys: Keyspace,
-    site: str,
 ) -> Sequence[APIRouter]:
     """Return the routers of the desk."""
-    sheets = act_pages.Sheets(drafts, articles, visits, problems, site)
+    sheets = act_pages.Sheets(drafts, articles, visits, problems)
     return [
         list_pages.router(drafts, store, visits, problems),
         draft_pages.router(drafts, visits, problems),

@@ -9,10 +9,10 @@ from newswire.users.models import InvalidUserError, WeakPasswordError
 from newswire.users.service import UserService, actor_of
 from newswire.users.sign_in_limits import TooManyFailuresError
 from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, client_of_request, local_path
-from newswire.workspace.frame import Workspace
+from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
 from newswire_ingest.users.browser_names import browser_name
-from newswire_ingest.users.sign_in_pages import HOME, PACKAGE, too_many_failures
+from newswire_ingest.users.sign_in_pages import PACKAGE, too_many_failures
 
 PROVE_PATH = "/account/prove"
 
@@ -36,7 +36,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             browser_name=browser_name,
         )
 
-    @routes.get(HOME)
+    @routes.get(ACCOUNT_PATH)
     async def account_page(request: Request) -> Response:
         signed_in = await browsers.require(request)
         done = request.query_params.get("done")
@@ -44,7 +44,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         wording = texts(workspace.language(request))
         return await account(request, signed_in, {"done": wording[known[done]]} if done in known else {})
 
-    @routes.post(f"{HOME}/name")
+    @routes.post(f"{ACCOUNT_PATH}/name")
     async def change_name(request: Request) -> Response:
         signed_in = await browsers.require(request)
         sent = await browsers.read_form(request, signed_in)
@@ -55,9 +55,9 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         except InvalidUserError:
             error = texts(workspace.language(request))["invalid_name"]
             return await account(request, signed_in, {"name_error": error}, status=422)
-        return RedirectResponse(f"{HOME}?done=saved", 303)
+        return RedirectResponse(f"{ACCOUNT_PATH}?done=saved", 303)
 
-    @routes.post(f"{HOME}/password")
+    @routes.post(f"{ACCOUNT_PATH}/password")
     async def change_password(request: Request) -> Response:
         signed_in = await browsers.require(request)
         sent = await browsers.read_form(request, signed_in)
@@ -77,9 +77,9 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             await service.set_password(user, sent.one("password"), by=by, keep_session=signed_in.session.id)
         except WeakPasswordError:
             return await account(request, signed_in, {"password_error": wording["weak_password"]}, status=422)
-        return RedirectResponse(f"{HOME}?done=password", 303)
+        return RedirectResponse(f"{ACCOUNT_PATH}?done=password", 303)
 
-    @routes.post(f"{HOME}/sessions/end")
+    @routes.post(f"{ACCOUNT_PATH}/sessions/end")
     async def end_session(request: Request) -> Response:
         signed_in = await browsers.require(request)
         sent = await browsers.read_form(request, signed_in)
@@ -88,7 +88,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             await service.sign_out(signed_in.user, wanted, by=by)
         else:
             await service.sign_out_everywhere(signed_in.user, by=by, but=signed_in.session.id)
-        return RedirectResponse(HOME, 303)
+        return RedirectResponse(ACCOUNT_PATH, 303)
 
     @routes.get(PROVE_PATH)
     async def prove_page(request: Request) -> Response:
@@ -107,10 +107,10 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             return prove(request, signed_in, 429, too_many_failures(wording, error))
         if confirmed is None:
             return prove(request, signed_in, 403, wording["wrong_password"])
-        return RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)
+        return RedirectResponse(local_path(request.query_params.get("next", ""), ACCOUNT_PATH), 303)
 
     def prove(request: Request, signed_in: SignedIn, status: int = 200, error: str = "") -> Response:
-        following = local_path(request.query_params.get("next", ""), HOME)
+        following = local_path(request.query_params.get("next", ""), ACCOUNT_PATH)
         return workspace.page(
             request, "prove.html", signed_in, package=PACKAGE, status=status, error=error, following=following
         )

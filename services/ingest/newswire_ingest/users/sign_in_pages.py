@@ -19,11 +19,10 @@ from newswire.workspace.browser_sessions import (
     client_of_request,
     local_path,
 )
-from newswire.workspace.frame import Workspace
+from newswire.workspace.frame import Workspace, home_of
 from newswire.workspace.texts import texts
 
 PACKAGE = "newswire_ingest.users"
-HOME = "/account"
 FORGOT_PATH = "/forgot-password"
 
 
@@ -32,7 +31,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
     routes = workspace.routes()
 
     def form(request: Request, *, email: str = "", error: str = "", status: int = 200, **headers: str) -> Response:
-        following = local_path(request.query_params.get("next", ""), HOME)
+        following = local_path(request.query_params.get("next", ""), "")
         return workspace.page(
             request,
             "sign_in.html",
@@ -47,8 +46,9 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
 
     @routes.get(SIGN_IN_PATH)
     async def sign_in_page(request: Request) -> Response:
-        if await browsers.find(request):
-            return RedirectResponse(local_path(request.query_params.get("next", ""), HOME), 303)
+        signed_in = await browsers.find(request)
+        if signed_in:
+            return RedirectResponse(local_path(request.query_params.get("next", ""), home_of(signed_in.user)), 303)
         return form(request)
 
     @routes.post(SIGN_IN_PATH)
@@ -65,7 +65,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             return form(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
         if started is None:
             return form(request, email=email, error=wording["wrong_sign_in"], status=403)
-        return signed_in_at(local_path(request.query_params.get("next", ""), HOME), started)
+        return welcomed(started, local_path(request.query_params.get("next", ""), ""))
 
     @routes.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -88,7 +88,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         user = await service.linked_user(LinkPurpose.SIGN_IN, token, use=True)
         if user is None:
             return ended(request)
-        return signed_in_at(HOME, await service.start_session(user, client_of_request(request), method="link"))
+        return welcomed(await service.start_session(user, client_of_request(request), method="link"))
 
     @routes.get("/invitation/{token}")
     async def invitation_page(request: Request, token: str) -> Response:
@@ -139,11 +139,11 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         except UserChangedError:
             return ended(request)
         await service.linked_user(purpose, token, use=True)
-        return signed_in_at(HOME, await service.start_session(user, client, method="link"))
+        return welcomed(await service.start_session(user, client, method="link"))
 
-    def signed_in_at(path: str, started: StartedSession) -> Response:
-        """Return the response that puts a session into the browser and leads to a page."""
-        response = RedirectResponse(path, 303)
+    def welcomed(started: StartedSession, path: str = "") -> Response:
+        """Return the response that puts a session into the browser and leads to a page, by default to where the user works."""
+        response = RedirectResponse(path or home_of(started.user), 303)
         browsers.start(response, started)
         return response
 
