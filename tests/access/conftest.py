@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -114,10 +115,11 @@ async def _created(http: httpx.AsyncClient, path: str, body: Any, headers: dict[
 
 
 @pytest.fixture
-async def installation(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[Installation]:
+async def installation(redis: Redis, redis_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Installation]:
     own: dict[str, Any] = {
         "redis_url": redis_url,
         "namespace": namespace,
+        "data_dir": tmp_path,
         "public_url": SITE,
         "allow_volatile": True,
         "authentication_failures": 0,

@@ -1,5 +1,6 @@
 """The subscribers' API over HTTP, and the path of a version through a served notify."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
+from newswire.observability.audit import read_page
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import Api, served, served_api
@@ -103,7 +105,7 @@ async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str]
 
 
 async def test_an_owner_rotates_tests_and_enables_an_endpoint(
-    api: Api, subscriber: dict[str, str], receiver: Receiver
+    api: Api, subscriber: dict[str, str], receiver: Receiver, redis: Redis, keys: Keyspace
 ) -> None:
     channel = {
         "type": "webhook",
@@ -140,6 +142,13 @@ async def test_an_owner_rotates_tests_and_enables_an_endpoint(
     for text in (enabled.text, (await api.http.get("/v1/subscriptions", headers=subscriber)).text):
         assert "whsec_" not in text
         assert "night shift" not in text
+    acts = [entry.act for entry in (await read_page(redis, keys, limit=20, act="subscription.")).entries]
+    assert Counter(acts) == {
+        "subscription.created": 1,
+        "subscription.tested": 3,
+        "subscription.secret_rotated": 3,
+        "subscription.enabled": 1,
+    }
 
 
 async def test_keys_and_scopes(api: Api, receiver: Receiver) -> None:

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.http.application import Service, create_app
+from newswire.observability.audit import read_page
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock, Desk, Receiver
@@ -17,7 +18,7 @@ async def test_dead_deliveries_are_listed_retried_and_deleted(
     desk: Desk, redis: Redis, clock: Clock, receiver: Receiver
 ) -> None:
     settings = NotifySettings(namespace=desk.keys.namespace)
-    offered = Service(name="notify", routers=[dead_letters_api.router(desk.queue)], loops={}, checks={})
+    offered = Service(name="notify", routers=[dead_letters_api.router(desk.queue, redis)], loops={}, checks={})
     app = create_app([offered], settings, redis=redis)
     operator = await create_key(redis, desk.keys, "Operators", {Scope.ADMIN})
     subscriber = await create_key(redis, desk.keys, "Readers", {Scope.SUBSCRIBE})
@@ -56,3 +57,8 @@ async def test_dead_deliveries_are_listed_retried_and_deleted(
         assert (await http.delete(f"{PATH}/{forgotten['id']}")).status_code == 404
         left = (await http.get(PATH)).json()["dead_letters"]
         assert [dead["id"] for dead in left] == [replaced["id"]]
+    entries = reversed((await read_page(redis, desk.keys, limit=9, act="dead_letter.")).entries)
+    assert [(entry.act, entry.target, entry.actor.key_id) for entry in entries] == [
+        ("dead_letter.retried", again["id"], operator.id),
+        ("dead_letter.dropped", forgotten["id"], operator.id),
+    ]

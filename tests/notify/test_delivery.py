@@ -10,6 +10,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
+from newswire.observability.audit import COMMAND_LINE
 from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult
@@ -127,16 +128,16 @@ async def test_a_dead_letter_can_be_retried_or_dropped(desk: Desk, receiver: Rec
         await desk.deliver()
     first, second = sorted(await dead_letters.list_dead(desk.redis, desk.keys), key=lambda letter: letter.event)
     assert first.error == "http: status 500"
-    assert await dead_letters.drop(desk.redis, desk.keys, second.id)
-    assert not await dead_letters.drop(desk.redis, desk.keys, second.id)
+    assert await dead_letters.drop(desk.redis, desk.redis, desk.keys, second.id, by=COMMAND_LINE)
+    assert not await dead_letters.drop(desk.redis, desk.redis, desk.keys, second.id, by=COMMAND_LINE)
     receiver.answer("/a", 200)
     receiver.got.clear()
-    await dead_letters.retry(desk.queue, first.id)
+    await dead_letters.retry(desk.queue, desk.redis, first.id, by=COMMAND_LINE)
     await desk.deliver()
     assert [(got.event["id"], got.headers["webhook-id"]) for got in receiver.got] == [("a1.1", first.id)]
     assert await dead_letters.list_dead(desk.redis, desk.keys) == []
     with pytest.raises(NotReplayableError, match="no dead delivery"):
-        await dead_letters.retry(desk.queue, first.id)
+        await dead_letters.retry(desk.queue, desk.redis, first.id, by=COMMAND_LINE)
 
 
 async def test_410_disables_the_subscription(desk: Desk, receiver: Receiver) -> None:

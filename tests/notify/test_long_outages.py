@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import Webhook
 
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
+from newswire.observability.audit import COMMAND_LINE
 from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.history import HistoryTrimmer
@@ -367,7 +368,7 @@ async def test_a_delivery_can_be_replayed_during_its_retention(
         assert receiver.events("/a") == ["a1.1"]
         await pass_time(desk, 65 * DAY)
         [letter] = await dead_letters.list_dead(redis, keys)
-        await dead_letters.retry(desk.queue, letter.id)
+        await dead_letters.retry(desk.queue, desk.redis, letter.id, by=COMMAND_LINE)
         await desk.deliver()
         assert receiver.events("/a") == ["a1.1", "a2.1"]
         await pass_time(desk, 29 * DAY)

@@ -298,6 +298,9 @@ async def test_a_delivery_is_replayed_and_another_cancelled(owner: Owner, receiv
     await until(lambda: fanned_out(desk, "a1.2"))
     replaced = await owner.http.post(f"{path}/{delivered['id']}/replay")
     assert (replaced.status_code, "later version" in replaced.json()["detail"]) == (409, True)
+    page = await read_page(desk.redis, desk.keys, limit=9)
+    acts = [entry.act for entry in page.entries if entry.act.startswith("deliver")]
+    assert acts == ["delivery.cancelled", "deliveries.replayed"]
     receiver.answer("/a", 204)
     assert (await owner.http.post(f"{path}/{waiting['id']}/replay")).status_code == 202
     await until(lambda: "a2.1" in receiver.events("/a")[-2:])

@@ -20,6 +20,7 @@ from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
 from newswire.messaging.messages import DependencyUnavailableError, Message, RejectedMessagesError
 from newswire.observability import metrics
+from newswire.observability.audit import COMMAND_LINE, read_page
 from newswire.storage.redis_client import open_redis
 
 GROUP = "search"
@@ -224,6 +225,26 @@ async def test_a_dead_letter_of_a_retracted_article_is_not_retried(redis: Redis,
     with pytest.raises(dead_letters.DeadLetterRetryError, match="retracted"):
         await dead_letters.retry(redis, keys, GROUP, letter.id)
     assert await dead_letters.list_dead_letters(redis, keys, GROUP) == []
+    assert (await read_page(redis, keys, limit=9)).entries == []
+
+
+async def test_dead_letters_that_are_retried_or_dropped_are_in_the_audit_log(redis: Redis, keys: Keyspace) -> None:
+    for number in (1, 2):
+        await redis.xadd(keys.stream, {"__data__": json.dumps(event(number, data={"id": f"a{number}"}))})
+
+    async def given_up() -> bool:
+        return bool(await redis.xlen(keys.dead_letters(GROUP)) == 2)
+
+    async with consuming(redis, keys, Log()):
+        await until(given_up)
+    first, second = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    await dead_letters.retry(redis, keys, GROUP, first.id, json.dumps(event(1)).encode())
+    assert await dead_letters.drop(redis, keys, GROUP, second.id)
+    assert not await dead_letters.drop(redis, keys, GROUP, second.id)
+    dropped, retried = (await read_page(redis, keys, limit=9)).entries
+    assert (retried.act, retried.actor, retried.target) == ("dead_letter.retried", COMMAND_LINE, first.id)
+    assert (retried.details["group"], retried.details["article"], retried.details["repaired"]) == (GROUP, "a1", True)
+    assert (dropped.act, dropped.target, dropped.details) == ("dead_letter.dropped", second.id, {"group": GROUP})
 
 
 async def test_an_unknown_type_is_skipped(redis: Redis, keys: Keyspace) -> None:

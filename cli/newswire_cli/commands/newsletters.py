@@ -25,6 +25,7 @@ from newswire_operations.stores import Stores
 
 if TYPE_CHECKING:
     from newswire_notify.newsletters.models import Newsletter
+    from newswire_notify.newsletters.service import NewsletterService
     from newswire_notify.newsletters.subscribers import Subscribers
 
 app = typer.Typer(help="Newsletters and their subscribers.", no_args_is_help=True)
@@ -95,13 +96,14 @@ def import_(
     """
 
     async def work(stores: Stores) -> Any:
-        from newswire_notify.newsletters.transfer import COLUMNS, import_subscribers
+        from newswire.observability.audit import COMMAND_LINE
+        from newswire_notify.newsletters.transfer import COLUMNS
 
-        newsletter, subscribers = await _found(stores, slug)
+        newsletter, _, service = await _found(stores, slug)
         columns, rows = read_subscriber_file(file)
         if ignored := [name for name in columns if name and name not in COLUMNS]:
             note(f"columns that are not used: {', '.join(ignored)}")
-        return await import_subscribers(subscribers, newsletter, rows, file.name)
+        return await service.import_readers(newsletter, rows, file.name, by=COMMAND_LINE)
 
     try:
         report = with_stores(data_dir, work)
@@ -125,7 +127,7 @@ def export(slug: Slug, data_dir: DataDir = None) -> None:
     async def work(stores: Stores) -> None:
         from newswire_notify.newsletters.transfer import COLUMNS, export_subscribers
 
-        newsletter, subscribers = await _found(stores, slug)
+        newsletter, subscribers, _ = await _found(stores, slug)
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
         writer.writeheader()
         async for row in export_subscribers(subscribers, newsletter):
@@ -143,14 +145,15 @@ def erase(
     """Delete all that is stored of a reader but a keyed hash, which keeps the address from being imported again."""
 
     async def work(stores: Stores) -> bool:
+        from newswire.observability.audit import COMMAND_LINE
         from newswire.validation.email_addresses import InvalidAddressError, check_address
 
-        newsletter, subscribers = await _found(stores, slug)
+        newsletter, subscribers, service = await _found(stores, slug)
         try:
             subscriber = await subscribers.by_address(newsletter, check_address(email))
         except InvalidAddressError as error:
             fail(str(error))
-        return subscriber is not None and await subscribers.erase(subscriber)
+        return subscriber is not None and await service.erase_reader(newsletter, subscriber, by=COMMAND_LINE)
 
     if not with_stores(data_dir, work):
         fail(f"{slug} has no subscriber {email}")
@@ -183,12 +186,14 @@ def dkim_key(
     say(f"NEWSWIRE_DKIM_PRIVATE_KEY_FILE={file.resolve()}")
 
 
-async def _found(stores: Stores, slug: str) -> "tuple[Newsletter, Subscribers]":
+async def _found(stores: Stores, slug: str) -> "tuple[Newsletter, Subscribers, NewsletterService]":
     from newswire_notify.newsletters.repository import Newsletters
+    from newswire_notify.newsletters.service import NewsletterService
     from newswire_notify.newsletters.subscribers import Subscribers
 
     newsletters = Newsletters(stores.deliveries, stores.keys)
     newsletter = await newsletters.by_slug(slug)
     if newsletter is None or newsletter.deleted:
         fail(f"there is no newsletter {slug}; `newswire newsletters list` lists yours")
-    return newsletter, Subscribers(newsletters)
+    subscribers = Subscribers(newsletters)
+    return newsletter, subscribers, NewsletterService(newsletters, subscribers, stores.redis, stores.keys)

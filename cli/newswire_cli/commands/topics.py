@@ -12,7 +12,7 @@ from newswire_cli.terminal.tables import Record, member, print_records
 from newswire_operations.stores import Stores
 
 if TYPE_CHECKING:
-    from newswire_ingest.labels.repository import Labels
+    from newswire_ingest.labels.repository import Kind, Labels
 
 app = typer.Typer(help="List and merge categories and topics.", no_args_is_help=True)
 
@@ -43,7 +43,10 @@ def merge(
     """Replace OLD by NEW in all versions from now on. Published articles keep OLD until their next version."""
 
     async def work(stores: Stores) -> str | None:
-        return await _labels(stores).merge("category" if category else "topic", old, " ".join(new.split()))
+        from newswire.observability.audit import COMMAND_LINE
+
+        kind: Kind = "category" if category else "topic"
+        return await _labels(stores).merge(kind, old, " ".join(new.split()), by=COMMAND_LINE)
 
     label = with_stores(data_dir, work)
     if label is None:

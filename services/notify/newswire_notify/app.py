@@ -172,7 +172,7 @@ async def service(
                 endpoints_api.router(actions),
                 deliveries_api.router(subscriptions, deliveries, replays, queue),
                 admin_api.router(subscriptions, records, keys),
-                dead_letters_api.router(queue),
+                dead_letters_api.router(queue, records),
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
                 *hub.routers,

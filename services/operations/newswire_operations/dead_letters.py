@@ -7,6 +7,7 @@ from datetime import datetime
 from newswire.events import PoisonEntryError
 from newswire.messaging import dead_letters as streams
 from newswire.messaging.groups import GROUPS
+from newswire.observability.audit import COMMAND_LINE
 from newswire_notify.deliveries import dead_letters as deliveries
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
@@ -69,7 +70,8 @@ async def retry_dead_letter(stores: Stores, letter: DeadLetter, replacement: byt
             raise DeadLetterRefusedError(
                 "the data of a delivery cannot be replaced: it is read from the article's record"
             )
-        await deliveries.retry(Queue.from_settings(stores.deliveries, stores.keys, NotifySettings()), letter.id)
+        queue = Queue.from_settings(stores.deliveries, stores.keys, NotifySettings())
+        await deliveries.retry(queue, stores.redis, letter.id, by=COMMAND_LINE)
     except (streams.DeadLetterRetryError, NotReplayableError, PoisonEntryError) as error:
         raise DeadLetterRefusedError(str(error)) from error
     return f"{letter.id} is due now"
@@ -78,7 +80,7 @@ async def retry_dead_letter(stores: Stores, letter: DeadLetter, replacement: byt
 async def drop_dead_letter(stores: Stores, letter: DeadLetter) -> str:
     """Delete a dead letter; return a sentence about the result."""
     if letter.group == DELIVERIES:
-        await deliveries.drop(stores.deliveries, stores.keys, letter.id)
+        await deliveries.drop(stores.deliveries, stores.redis, stores.keys, letter.id, by=COMMAND_LINE)
     else:
         await streams.drop(stores.redis, stores.keys, letter.group, letter.id)
     return f"{letter.id} is dropped"

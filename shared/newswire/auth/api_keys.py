@@ -220,11 +220,15 @@ async def rotate_key(
 
 
 async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Revoke a key immediately; its record remains. Return whether there was such a key."""
+    """Revoke a key immediately; its record remains. Return whether there was such a key.
+
+    The audit log records it, unless it was revoked before.
+    """
+    before = await redis.hget(key_record(keys, key_id), "revoked_at")
     now = datetime.now(UTC).isoformat()
     names = [key_record(keys, key_id), *account_change_keys(keys)]
     found = bool(await account_functions(redis, keys).call("revoke_key", names, {"now": now}))
-    if found:
+    if found and before is None:
         account = await redis.hget(key_record(keys, key_id), "account")
         await audit.record(redis, keys, by, Act.KEY_REVOKED, "key", key_id, account=account.decode())
     return found

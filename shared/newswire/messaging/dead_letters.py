@@ -10,6 +10,7 @@ from newswire.events import FIELD, decode
 from newswire.keys import Keyspace
 from newswire.messaging.groups import group_functions, group_named
 from newswire.messaging.messages import entry_time_ms, subject_of
+from newswire.observability.audit import COMMAND_LINE, Act, Actor, record
 
 PAGE = 200
 
@@ -61,8 +62,18 @@ def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> Dead
     )
 
 
-async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, replacement: bytes | None = None) -> str:
+async def retry(
+    redis: "Redis",
+    keys: Keyspace,
+    group: str,
+    letter_id: str,
+    replacement: bytes | None = None,
+    *,
+    by: Actor = COMMAND_LINE,
+) -> str:
     """Append a dead letter to its stream again, unchanged or with repaired data; return the id of the new entry.
+
+    The audit log records it.
 
     Every group of the stream receives the new entry. Consumers are idempotent: those that handled the event before change nothing.
 
@@ -91,7 +102,10 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, repl
     )
     match status:
         case b"OK":
-            return str(rest[0].decode())
+            entry = str(rest[0].decode())
+            details = {"group": group, "article": subject, "entry": entry, "repaired": replacement is not None}
+            await record(redis, keys, by, Act.DEAD_LETTER_RETRIED, "dead_letter", letter_id, **details)
+            return entry
         case b"MISSING":
             raise DeadLetterRetryError(f"no dead letter {letter_id} in group {group}")
         case b"RETRACTED":
@@ -100,6 +114,9 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, repl
             raise DeadLetterRetryError("the entry had no data field; send a corrected event")
 
 
-async def drop(redis: "Redis", keys: Keyspace, group: str, letter_id: str) -> bool:
-    """Delete a dead letter for good; return whether there was one."""
-    return bool(await redis.xdel(keys.dead_letters(group), letter_id))
+async def drop(redis: "Redis", keys: Keyspace, group: str, letter_id: str, *, by: Actor = COMMAND_LINE) -> bool:
+    """Delete a dead letter for good; return whether there was one. The audit log records it."""
+    dropped = bool(await redis.xdel(keys.dead_letters(group), letter_id))
+    if dropped:
+        await record(redis, keys, by, Act.DEAD_LETTER_DROPPED, "dead_letter", letter_id, group=group)
+    return dropped

@@ -100,6 +100,15 @@ class Act(StrEnum):
     MEDIA_ADDED = "media.added"
     MEDIA_CHANGED = "media.changed"
     MEDIA_DELETED = "media.deleted"
+    NEWSLETTER_CREATED = "newsletter.created"
+    NEWSLETTER_CHANGED = "newsletter.changed"
+    NEWSLETTER_DELETED = "newsletter.deleted"
+    SUBSCRIBERS_IMPORTED = "newsletter.subscribers_imported"
+    SUBSCRIBER_ERASED = "newsletter.subscriber_erased"
+    """An operator erased a reader; what readers do themselves is in their proof of consent."""
+    LABEL_MERGED = "label.merged"
+    DEAD_LETTER_RETRIED = "dead_letter.retried"
+    DEAD_LETTER_DROPPED = "dead_letter.dropped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from newswire.auth.authentication import reader
+from newswire.auth.authentication import reader, request_actor
 from newswire.auth.credentials import Caller
 from newswire.http.pagination import MAX_PAGE_SIZE, json_answer
 from newswire.http.problem_responses import problems
@@ -90,10 +90,12 @@ def label_routes(labels: Labels) -> APIRouter:
         responses=problems("not-found"),
     )
     async def merge(
-        caller: Admin, sent: Annotated[ParsedBody[LabelMergeRequest], Depends(json_body(LabelMergeRequest))]
+        request: Request,
+        caller: Admin,
+        sent: Annotated[ParsedBody[LabelMergeRequest], Depends(json_body(LabelMergeRequest))],
     ) -> Response:
         wanted = sent.model
-        new = await labels.merge(wanted.kind, wanted.old, wanted.new)
+        new = await labels.merge(wanted.kind, wanted.old, wanted.new, by=request_actor(caller, request))
         if new is None:
             raise not_found(wanted.kind)
         return json_answer({"kind": wanted.kind, "old": wanted.old, "new": new})

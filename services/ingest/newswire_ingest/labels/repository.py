@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.article import ArticleDraft
 from newswire.keys import Keyspace
+from newswire.observability.audit import Act, Actor, record
 from newswire.storage.redis_functions import FunctionLibrary
 from newswire.text.folding import fold
 
@@ -45,6 +46,7 @@ class Labels:
         self.names = keys.key("labels", "")
         """The prefix of the names of label records."""
         self._redis = redis
+        self._keys = keys
         self._functions = functions
         self._known: dict[tuple[str, str], str] = {}
 
@@ -77,11 +79,20 @@ class Labels:
             found[kind] = sorted(labels, key=_by_count)
         return found
 
-    async def merge(self, kind: Kind, old: str, new: str) -> str | None:
-        """Replace a label by another one from now on; return the spelling of the new one, or None if no article has the old one."""
+    async def merge(self, kind: Kind, old: str, new: str, *, by: Actor) -> str | None:
+        """Replace a label by another one from now on; return the spelling of the new one, or None if no article has the old one.
+
+        The audit log records it, unless it was so before.
+        """
+        before = await self._redis.hmget(self.names + "merged", [_field(kind, old), _field(kind, new)])
         arguments = {"kind": kind, "old": fold(old), "new": fold(new), "spelling": new, "names": self.names}
         status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], arguments)
-        return spelling[0].decode() if status == b"OK" else None
+        if status != b"OK":
+            return None
+        written = str(spelling[0].decode())
+        if before != [spelling[0]] * 2:
+            await record(self._redis, self._keys, by, Act.LABEL_MERGED, kind, old, new=written)
+        return written
 
     async def _commonest(self, kind: Kind, forms: Sequence[bytes]) -> dict[bytes, str]:
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -1,4 +1,7 @@
-"""Dead deliveries: operators list, retry or drop them. They never contain article text."""
+"""Dead deliveries: operators list, retry or drop them. They never contain article text.
+
+The audit log records each act, right after it: it may be on another Redis (``records``) than the deliveries.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,6 +9,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
+from newswire.observability.audit import Act, Actor, record
 from newswire_notify.deliveries.queue import Queue, read_attempt
 from newswire_notify.deliveries.service import NotReplayableError, replay
 
@@ -49,7 +53,7 @@ async def list_dead(
     return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
 
 
-async def retry(queue: Queue, delivery_id: str) -> None:
+async def retry(queue: Queue, records: "Redis", delivery_id: str, *, by: Actor) -> None:
     """Enqueue a dead delivery again, due now.
 
     Raises:
@@ -58,9 +62,11 @@ async def retry(queue: Queue, delivery_id: str) -> None:
     """
     if not await replay(queue, delivery_id, state="dead"):
         raise DeadDeliveryNotFoundError(f"there is no dead delivery {delivery_id}")
+    subscription = await queue.redis.hget(queue.keys.deliveries.key("delivery", delivery_id), "subscription")
+    await _record(records, queue.keys, by, Act.DEAD_LETTER_RETRIED, delivery_id, subscription)
 
 
-async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
+async def drop(redis: "Redis", records: "Redis", keys: Keyspace, delivery_id: str, *, by: Actor) -> bool:
     """Delete a dead delivery; return whether it existed."""
     key = keys.deliveries.key("delivery", delivery_id)
     if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
@@ -68,7 +74,15 @@ async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
     if subscription := await redis.hget(key, "subscription"):
         await redis.zrem(keys.deliveries.key("deliveries", subscription.decode()), delivery_id)
     await redis.delete(key, f"{key}:attempts")
+    await _record(records, keys, by, Act.DEAD_LETTER_DROPPED, delivery_id, subscription)
     return True
+
+
+async def _record(
+    records: "Redis", keys: Keyspace, by: Actor, act: Act, delivery_id: str, subscription: bytes | None
+) -> None:
+    details = {"group": "deliveries", "subscription": subscription and subscription.decode()}
+    await record(records, keys, by, act, "dead_letter", delivery_id, **details)
 
 
 def _dead(delivery_id: str, fields: dict[bytes, bytes], last: bytes | None) -> DeadDelivery:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
+from redis.asyncio import Redis
 
-from newswire.auth.authentication import authorised
+from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     PageParams,
@@ -50,8 +51,8 @@ class DeadLetterList(BaseModel):
     next_cursor: str | None
 
 
-def router(queue: Queue) -> APIRouter:
-    """Return the paths of dead letters."""
+def router(queue: Queue, records: "Redis") -> APIRouter:
+    """Return the paths of dead letters. ``records`` is the Redis of the audit log."""
     routes = APIRouter(prefix=PATH, tags=["deliveries"], dependencies=[Depends(single_headers)])
 
     @routes.get(
@@ -76,9 +77,9 @@ def router(queue: Queue) -> APIRouter:
         summary="Retry a dead delivery",
         responses=problems("not-replayed"),
     )
-    async def try_again(caller: Admin, _: NoParameters, delivery_id: str) -> Response:
+    async def try_again(request: Request, caller: Admin, _: NoParameters, delivery_id: str) -> Response:
         try:
-            await retry(queue, delivery_id)
+            await retry(queue, records, delivery_id, by=request_actor(caller, request))
         except DeadDeliveryNotFoundError:
             raise not_found("dead delivery") from None
         except NotReplayableError as error:
@@ -87,8 +88,8 @@ def router(queue: Queue) -> APIRouter:
         return Response(status_code=202)
 
     @routes.delete("/{delivery_id}", status_code=204, summary="Delete a dead delivery")
-    async def forget(caller: Admin, _: NoParameters, delivery_id: str) -> Response:
-        if not await drop(queue.redis, queue.keys, delivery_id):
+    async def forget(request: Request, caller: Admin, _: NoParameters, delivery_id: str) -> Response:
+        if not await drop(queue.redis, records, queue.keys, delivery_id, by=request_actor(caller, request)):
             raise not_found("dead delivery")
         return Response(status_code=204)
 

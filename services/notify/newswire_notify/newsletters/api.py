@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from newswire.auth.authentication import authorised
+from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import json_answer
 from newswire.http.preconditions import IF_MATCH, requested_preconditions
@@ -30,6 +30,7 @@ from newswire_notify.newsletters.schemas import (
     issue_view,
     newsletter_view,
 )
+from newswire_notify.newsletters.service import NewsletterService
 from newswire_notify.newsletters.trial import check_sendable
 
 PATH = "/v1/newsletters"
@@ -45,7 +46,12 @@ NewsletterPatch: type[BaseModel] = patch_of(
 
 
 def router(
-    newsletters: Newsletters, queue: MailQueue, links: Links, signer: DkimSigner | None, data_dir: Path | None
+    newsletters: Newsletters,
+    service: NewsletterService,
+    queue: MailQueue,
+    links: Links,
+    signer: DkimSigner | None,
+    data_dir: Path | None,
 ) -> APIRouter:
     """Return the paths of newsletters for their owners. Without a mail server, mails go to the data folder."""
     routes = APIRouter(prefix=PATH, tags=["newsletters"])
@@ -72,13 +78,14 @@ def router(
         summary="Create a newsletter",
         responses=problems("slug-taken", "too-many-newsletters", "no-mail-server"),
     )
-    async def create(caller: Owner, sent: whole) -> Response:
+    async def create(request: Request, caller: Owner, sent: whole) -> Response:
         check_sendable(sent.model, links.site, signer)
         if data_dir is not None and not await asyncio.to_thread(can_hold_mails, data_dir):
             detail = "no mail server is configured: ask the operator to set NEWSWIRE_SMTP_URL"
             raise problem(409, "no-mail-server", detail, title="No mail server")
         try:
-            return await answer(await newsletters.add(caller.account, sent.model), 201)
+            made = await service.create(caller.account, sent.model, by=request_actor(caller, request))
+            return await answer(made, 201)
         except SlugTakenError:
             detail = f"slug: '{sent.model.slug}' belongs or belonged to a newsletter; choose another one"
             raise problem(409, "slug-taken", detail, title="Slug taken") from None
@@ -131,7 +138,7 @@ def router(
             if wanted.slug != found.draft.slug:
                 raise invalid("slug", "cannot be changed: mail programs sort mails by it", f"send '{found.draft.slug}'")
             check_sendable(wanted, links.site, signer)
-            if await newsletters.update(found, wanted):
+            if await service.change(found, wanted, by=request_actor(caller, request)):
                 return await answer(await owned(caller, newsletter_id))
         raise unavailable("the newsletter is being changed concurrently; send the request again")
 
@@ -141,8 +148,8 @@ def router(
         dependencies=[Depends(no_parameters)],
         summary="Delete a newsletter: nothing more is sent, and its subscribers are erased",
     )
-    async def delete(caller: Owner, newsletter_id: str) -> Response:
-        await newsletters.remove(await owned(caller, newsletter_id))
+    async def delete(request: Request, caller: Owner, newsletter_id: str) -> Response:
+        await service.delete(await owned(caller, newsletter_id), by=request_actor(caller, request))
         return Response(status_code=204)
 
     @routes.get(

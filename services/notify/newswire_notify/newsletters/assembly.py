@@ -28,6 +28,7 @@ from newswire_notify.newsletters.planning import NewsletterPlanner
 from newswire_notify.newsletters.receiving_domains import SendingLimits, read_rates, read_warm_up
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.return_path import ReturnPaths
+from newswire_notify.newsletters.service import NewsletterService
 from newswire_notify.newsletters.signup import Signup, SignupLimits
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
@@ -110,7 +111,14 @@ def assemble_newsletters(
     )
     frame = NewsletterFrame(settings)
     routers = [
-        api.router(newsletters, queue, links, signer, settings.data_dir if settings.smtp_url is None else None),
+        api.router(
+            newsletters,
+            NewsletterService(newsletters, subscribers, records, keys),
+            queue,
+            links,
+            signer,
+            settings.data_dir if settings.smtp_url is None else None,
+        ),
         pages.router(newsletters, subscribers, signup, links, frame),
         archive.router(newsletters, items, links, frame),
         *([mail_pages.router(settings.data_dir, frame)] if settings.smtp_url is None else []),

@@ -42,6 +42,8 @@ class ImportReport:
     """``imported``, ``known`` (subscribed or waiting already), ``suppressed`` (before, or by the row's state), ``invalid``."""
     problems: list[str] = field(default_factory=list)
     """The first invalid rows, each with its number and reason."""
+    stored: int = 0
+    """The rows that changed anything: readers who were added, and addresses that were suppressed."""
 
 
 async def import_subscribers(
@@ -67,15 +69,17 @@ async def import_subscribers(
                 report.problems.append(f"row {number}: {error}")
             continue
         if found.address_hash in chunk or len(chunk) == CHUNK_ROWS:
-            report.counts += await _store(subscribers, newsletter, chunk)
+            await _store(subscribers, newsletter, chunk, report)
             chunk = {}
         chunk[found.address_hash] = found
-    report.counts += await _store(subscribers, newsletter, chunk)
+    await _store(subscribers, newsletter, chunk, report)
     return report
 
 
-async def _store(subscribers: Subscribers, newsletter: Newsletter, rows: Mapping[str, NewSubscriber]) -> Counter[str]:
-    """Store rows by the hash of their address; return how many ended how."""
+async def _store(
+    subscribers: Subscribers, newsletter: Newsletter, rows: Mapping[str, NewSubscriber], report: ImportReport
+) -> None:
+    """Store rows by the hash of their address, and count in the report how many ended how."""
     counts: Counter[str] = Counter()
     left, new = {}, []
     standings = await subscribers.standings(newsletter.id, list(rows))
@@ -88,8 +92,9 @@ async def _store(subscribers: Subscribers, newsletter: Newsletter, rows: Mapping
             left[found.address_hash] = str(found.state)
     await subscribers.suppress_all(newsletter.id, left)
     imported = await subscribers.add_active(newsletter, new)
+    report.stored += len(left) + imported
     # Others signed up just now.
-    return counts + Counter(suppressed=len(left), imported=imported, known=len(new) - imported)
+    report.counts += counts + Counter(suppressed=len(left), imported=imported, known=len(new) - imported)
 
 
 async def _read_row(
