@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from newswire.article import Status
-from newswire.http.problems import problem
+from newswire.http.problems import invalid
 from newswire.text.folding import fold
 from newswire_ingest.articles.models import StoredArticle
 from newswire_ingest.articles.publishing import is_article_id
@@ -81,13 +81,13 @@ async def read_page(
     try:
         page = await drafts.list(account, wanted, cursor=cursor, limit=PAGE)
     except ValueError:
-        raise problem(422, "invalid-request", "the cursor is none of this list; open the list again") from None
+        raise invalid("cursor", "is none of this list", "open the list again") from None
     return ListPage([_of_draft(each) for each in page.drafts if _is_by(each, chosen.author)], page.next_cursor)
 
 
 async def _articles(store: ArticleStore, account: str, chosen: Selection, cursor: str | None) -> ListPage:
     if cursor is not None and not is_article_id(cursor):
-        raise problem(422, "invalid-request", "the cursor is none of this list; open the list again")
+        raise invalid("cursor", "is none of this list", "open the list again")
     entries: list[Entry] = []
     scanned, last = 0, cursor
     while scanned < MAX_SCANNED and len(entries) < PAGE:

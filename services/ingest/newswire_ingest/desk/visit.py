@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.problems import not_found, problem
+from newswire.http.problems import invalid, not_found
 from newswire.users.roles import Permission
 from newswire.users.service import actor_of
 from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, check_permission, client_of_request
@@ -126,7 +126,7 @@ def act_named(name: str) -> DraftAct:
 def whole_number(text: str, field: str) -> int:
     """Return a number of a form or an address; a problem (422) if it is none."""
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise problem(422, "invalid-request", f"{field} is not a number; go back to the desk and open the page again")
+        raise invalid(field, "is not a number", "go back to the desk and open the page again")
     return int(text)
 
 
