@@ -83,6 +83,7 @@ _.teardown
 _.last_seen_at  # in a template
 _.at_risk  # in a template
 _.asks_for_past
+_.weekly  # in a template
 _.is_longer
 _.load_bytecode  # jinja2
 _.dump_bytecode

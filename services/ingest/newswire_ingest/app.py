@@ -13,6 +13,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
+from newswire.messaging.requests import RequestBroker
 from newswire.messaging.retention import keep_trimming
 from newswire.observability import audit
 from newswire.settings import Settings
@@ -37,6 +38,7 @@ from newswire_ingest.desk.pages import desk_routers
 from newswire_ingest.desk.visit import Visits
 from newswire_ingest.drafts import acts_api, upkeep
 from newswire_ingest.drafts import api as drafts_api
+from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.composition import draft_service, draft_store
 from newswire_ingest.labels.api import label_routes
 from newswire_ingest.labels.repository import Labels
@@ -68,6 +70,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     media_upkeep = MediaUpkeep(media.records, media.storage, variants, settings.media_unused_after, utc_now)
     articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     drafts = draft_service(redis, keys, store, articles, limits, settings)
+    audiences = Audiences(drafts, RequestBroker(redis), keys)
     outcomes = Outcomes(redis, keys)
     users = UserService(redis, keys)
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
@@ -90,7 +93,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             batch_api.router(articles, limits),
             lists_api.router(store, articles),
             drafts_api.router(drafts),
-            acts_api.router(drafts),
+            acts_api.router(drafts, audiences),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
@@ -104,7 +107,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             password_pages.router(users, workspace),
             account_pages.router(users, browsers, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
-            *desk_routers(drafts, articles, store, outcomes, media, visits, PROBLEMS, redis, keys),
+            *desk_routers(drafts, audiences, articles, store, outcomes, media, visits, PROBLEMS, redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

@@ -16,6 +16,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
+from newswire.messaging.requests import RequestBroker
 from newswire.observability.audit import note_setting
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import keep_rewriting
@@ -30,11 +31,13 @@ from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublis
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.deliveries.worker import Worker
+from newswire_notify.fanout.audience import Audience, reply_to_requests
 from newswire_notify.fanout.backfill import BackfillWorker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.newsletters.assembly import assemble_newsletters, transport_of
+from newswire_notify.newsletters.audience import ReaderCounts
 from newswire_notify.portal.assembly import portal_routers
 from newswire_notify.portal.endpoint_warnings import EndpointWarnings
 from newswire_notify.problem_handlers import problem_makers
@@ -124,6 +127,9 @@ async def service(
             then=newsletters.planner,
         )
         subscribe(broker, fan_out, memory)
+        requests = RequestBroker(records)
+        readers = ReaderCounts(newsletters.newsletters, records, keys, newsletter_clock)
+        reply_to_requests(requests, Audience(matcher, readers, redis, keys), keys)
         broadcaster = StreamBroadcaster(records, keys, heartbeat=own.live_heartbeat)
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
@@ -182,6 +188,7 @@ async def service(
             loops={
                 "fan-out": load_then_consume,
                 "expansion": expansion.run,
+                "audience requests": requests.reply_until,
                 **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.run,
                 "live stream accounts": broadcaster.follow_accounts,

@@ -56,14 +56,15 @@ class PlainJSON(MessageFormat):
         return data, {}
 
 
-class _OpenConnection(RedisConnectionState):
+class OpenConnection(RedisConnectionState):
     """A client that the service opens and closes: publishing works before the consumer starts and after it ends."""
 
-    def __init__(self, client: ClaimingClient) -> None:
+    def __init__(self, client: "Redis") -> None:
         super().__init__()
         self._client, self._connected = client, True
 
     async def connect(self) -> "Redis":
+        """Return the client."""
         return self._client
 
     async def disconnect(self) -> None:
@@ -98,7 +99,7 @@ class EventBroker(RedisBroker):
 
     def _make_connection_state(self, connection_options: Any, kwargs: Any) -> RedisConnectionState:
         """Return the client that the service opened (a hook that FastStream's own subclasses use)."""
-        return _OpenConnection(self.client)
+        return OpenConnection(self.client)
 
     def subscription(
         self,

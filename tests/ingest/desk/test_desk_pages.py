@@ -1,5 +1,6 @@
 """The pages of the desk without scripts: who may do what, forms that lose nothing, and acts that are done once."""
 
+import asyncio
 import re
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from PIL import Image
 
 from newswire.article import Status
+from newswire.audience import AudienceReply, AudienceRequest, MailCounts, channel
+from newswire.auth.credentials import Scope
+from newswire.messaging.requests import RequestBroker
 from newswire.users.roles import Role
 from tests.ingest.users.conftest import Browser, Desk, MakeUser
 from tests.markup import markup_errors
@@ -269,3 +273,37 @@ async def test_a_sheet_shows_what_was_remarked(desk: Desk, user: MakeUser) -> No
     assert 'name="revision"' in sheet, "remarks prevent nothing"
     too_deep = await new_draft(browser, body="<div>" * 1000)
     assert "must be fixed" in (await browser.get(f"{too_deep}/publish{ACCOUNT}")).text
+
+
+async def test_a_sheet_says_how_many_are_notified_or_that_it_is_not_known(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, summary="Two lines.")
+    unknown = await editor.get(f"{path}/publish{ACCOUNT}")
+    assert "is not known at this moment" in unknown.text
+    asked: list[AudienceRequest] = []
+    notify = RequestBroker(desk.ingest.redis)
+    name, stopping = channel(desk.ingest.keys), asyncio.Event()
+
+    @notify.subscriber(name)
+    async def reply(request: AudienceRequest) -> AudienceReply:
+        asked.append(request)
+        return AudienceReply(webhooks=7, mails=MailCounts(instant=412, daily=90))
+
+    replying = asyncio.create_task(notify.reply_until(stopping))
+    async with asyncio.timeout(30):
+        while not (await desk.ingest.redis.pubsub_numsub(name))[0][1]:
+            await asyncio.sleep(0.02)
+    sheet = await editor.get(f"{path}/publish{ACCOUNT}")
+    assert "<strong>7</strong> subscribers by webhook" in sheet.text
+    assert "<strong>412</strong> mails at once" in sheet.text
+    assert "<strong>90</strong> mails with the next daily digest" in sheet.text
+    assert "weekly" not in sheet.text
+    published = await act(editor, path, "publish")
+    retraction = await editor.get(f"{published.url.path}/retract{ACCOUNT}")
+    assert "<strong>7</strong> subscribers by webhook" in retraction.text
+    assert [each.version.title if each.version else None for each in asked][0::2] == ["Ferries sail again", None]
+    key = await desk.ingest.key("Harbour Post", Scope.PUBLISH)
+    api = await desk.ingest.http.get(f"/v1/drafts/{path.rpartition('/')[2]}/audience?act=correct", headers=key)
+    mails = {"instant": 412, "daily": 90, "weekly": 0, "is_upper_limit": False}
+    assert api.json() == {"webhooks": 7, "mails": mails, "unknown_reason": None}
+    stopping.set()
+    await replying

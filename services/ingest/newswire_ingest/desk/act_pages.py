@@ -26,6 +26,7 @@ from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.differences import Difference, differences
 from newswire_ingest.desk.visit import PATH, Visit, Visits, act_named, see_other, whole_number
+from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictError, WrongActError
 from newswire_ingest.drafts.models import Draft, DraftAct
 from newswire_ingest.drafts.service import DraftService, PublicationTime
@@ -50,8 +51,16 @@ class SheetState:
 class Sheets:
     """Makes the sheets, and does the acts."""
 
-    def __init__(self, drafts: DraftService, articles: ArticleService, visits: Visits, problems: ProblemMakers) -> None:
+    def __init__(
+        self,
+        drafts: DraftService,
+        audiences: Audiences,
+        articles: ArticleService,
+        visits: Visits,
+        problems: ProblemMakers,
+    ) -> None:
         self.drafts = drafts
+        self._audiences = audiences
         self._articles = articles
         self._visits = visits
         self._problems = problems
@@ -61,7 +70,7 @@ class Sheets:
     ) -> Response:
         """Return a sheet."""
         is_current = draft.revision == seen
-        applies = act in draft.acts
+        can = is_current and act in draft.acts
         return self._visits.page(
             visit,
             "act.html",
@@ -72,7 +81,8 @@ class Sheets:
             seen=seen,
             state=state,
             is_current=is_current,
-            can=is_current and applies,
+            can=can,
+            audience=await self._audiences.of(draft, act) if can else None,
             changes=await self._changes(visit, draft),
             remarks=await self.drafts.check(draft),
             zones=zones.zone_names(),

@@ -15,6 +15,7 @@ from newswire_ingest.articles.results import view
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.desk import assets
 from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
+from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.models import DraftAct
 from newswire_ingest.drafts.service import DraftService
 from newswire_ingest.outcomes.repository import Outcomes
@@ -28,6 +29,7 @@ _VERSION = ("version", "updated_at", "correction_note")
 
 def router(
     drafts: DraftService,
+    audiences: Audiences,
     articles: ArticleService,
     store: ArticleStore,
     outcomes: Outcomes,
@@ -87,12 +89,16 @@ def router(
         text = orjson.loads(document) if document else None
         return await page(visit, found, "version.html", status=200 if text else 410, text=text, number=number)
 
+    async def retraction(visit: Visit, found: StoredArticle, **values: Any) -> Response:
+        audience = await audiences.of_retraction(found.state.id)
+        return await page(visit, found, "retract.html", audience=audience, **values)
+
     @routes.get(f"{ARTICLE}/retract")
     async def retraction_sheet(request: Request, article_id: str) -> Response:
         visit = await visits.begin(request)
         visit.check(DraftAct.RETRACT)
         found = await articles.find(article_id, visit.caller)
-        return await page(visit, found, "retract.html", reason="", changed=False)
+        return await retraction(visit, found, reason="", changed=False)
 
     @routes.post(f"{ARTICLE}/retract")
     async def retract(request: Request, article_id: str) -> Response:
@@ -106,7 +112,7 @@ def router(
             )
         except PreconditionError:
             found = await articles.find(article_id, visit.caller)
-            return await page(visit, found, "retract.html", status=409, reason=reason or "", changed=True)
+            return await retraction(visit, found, status=409, reason=reason or "", changed=True)
         if sent.one("scheduled") == "yes":
             return see_other(visit.path(show="scheduled"))
         return see_other(visit.path("articles", article_id, done=DraftAct.RETRACT.value))

@@ -11,6 +11,7 @@ from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.desk import act_pages, article_pages, draft_pages, list_pages, media_pages
 from newswire_ingest.desk.visit import Visits
+from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.service import DraftService
 from newswire_ingest.media.service import MediaService
 from newswire_ingest.outcomes.repository import Outcomes
@@ -18,6 +19,7 @@ from newswire_ingest.outcomes.repository import Outcomes
 
 def desk_routers(
     drafts: DraftService,
+    audiences: Audiences,
     articles: ArticleService,
     store: ArticleStore,
     outcomes: Outcomes,
@@ -28,11 +30,11 @@ def desk_routers(
     keys: Keyspace,
 ) -> Sequence[APIRouter]:
     """Return the routers of the desk."""
-    sheets = act_pages.Sheets(drafts, articles, visits, problems)
+    sheets = act_pages.Sheets(drafts, audiences, articles, visits, problems)
     return [
         list_pages.router(drafts, store, visits, problems),
         draft_pages.router(drafts, visits, problems),
         media_pages.router(media, visits, problems),
         act_pages.router(sheets, visits, problems, redis, keys),
-        article_pages.router(drafts, articles, store, outcomes, visits, problems),
+        article_pages.router(drafts, audiences, articles, store, outcomes, visits, problems),
     ]

@@ -11,15 +11,18 @@ from newswire.auth.credentials import Caller
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid
-from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body, query_params
 from newswire.preconditions import etag
 from newswire.timestamps import rfc3339
 from newswire.validation.rfc3339 import parse_date_time
 from newswire_ingest.articles.models import WriteResult
 from newswire_ingest.drafts.api import IF_MATCH, PATH, DraftId, Writer, key_actor, seen_revision
+from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.schemas import (
     ActRequestBody,
     ActResult,
+    AudienceParams,
+    AudienceView,
     CorrectionRequest,
     RemarkList,
     ScheduleRequest,
@@ -51,7 +54,7 @@ _DOCUMENTED: dict[str, Any] = {
 }
 
 
-def router(drafts: DraftService) -> APIRouter:
+def router(drafts: DraftService, audiences: Audiences) -> APIRouter:
     """Return the routes of acts. Each can be repeated: one revision is published once."""
     routes = APIRouter(prefix=PATH, tags=["drafts"])
 
@@ -63,6 +66,25 @@ def router(drafts: DraftService) -> APIRouter:
     @routes.get("/{draft_id}/preview", response_model=Article, summary="Read the article that a draft would become")
     async def preview_draft(caller: Writer, _: NoParameters, draft_id: DraftId) -> Response:
         return json_answer(await drafts.preview(await drafts.find(caller.account, draft_id)))
+
+    @routes.get(
+        "/{draft_id}/audience",
+        response_model=AudienceView,
+        summary="Count who would be notified of an act with a draft",
+    )
+    async def read_audience(
+        caller: Writer,
+        draft_id: DraftId,
+        wanted: Annotated[AudienceParams, Depends(query_params(AudienceParams))],
+    ) -> Response:
+        found = await audiences.of(await drafts.find(caller.account, draft_id), wanted.act)
+        return json_answer(
+            {
+                "webhooks": found.webhooks,
+                "mails": found.mails.model_dump() if found.mails else None,
+                "unknown_reason": found.unknown_reason,
+            }
+        )
 
     async def answer(
         caller: Caller, draft_id: str, result: WriteResult, understood: ZonedTime | None = None

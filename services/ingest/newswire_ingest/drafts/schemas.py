@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from newswire.article import Status, Tombstone
+from newswire.audience import MailCounts
 from newswire.observability.audit import ActorType
 from newswire.timestamps import rfc3339
 from newswire.validation.fields import LongNote
@@ -183,6 +184,22 @@ class UnderstoodTime(BaseModel):
     local: str
     zone: str
     note: str
+
+
+class AudienceParams(BaseModel):
+    """Which act is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    act: Annotated[DraftAct, Field(description="What is to be done with the draft.")]
+
+
+class AudienceView(BaseModel):
+    """How many would be notified now, besides feeds, the site and the live stream. Null: it is not known, for `unknown_reason`."""
+
+    webhooks: int | None
+    mails: MailCounts | None
+    unknown_reason: str | None
 
 
 class ActResult(BaseModel):

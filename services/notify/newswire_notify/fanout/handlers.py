@@ -143,7 +143,7 @@ class FanOut:
                 and (self._matcher.searches_text(article) or (self._then is not None and self._then.searches_text))
             ):
                 try:
-                    features[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
+                    features[item.entry_id] = await self._analysing.run(partial(analyse, article), ANALYSIS_SECONDS)
                 except OffloadError as error:
                     raise DependencyUnavailableError("a long article could not be analysed in time") from error
         return features
@@ -154,15 +154,17 @@ class FanOut:
         Events are matched again where a filter has changed since. Returns the events that are to be announced.
         """
         by_id = {item.event.id: item for item in items}
+        as_of = self._matcher.changes  # before matching: filters may change meanwhile
         matched = await self._match(items, features)
         whole: list[ExpandedEvent] = []
         while matched:
-            planned = await self._begin(matched)
+            planned = await self._begin(matched, as_of)
             refused = [event.id for (event, _), progress in zip(matched, planned, strict=False) if progress is None]
             whole += _expanded(matched, planned)
             matched = matched[len(planned) :]
             if refused:
                 await self._matcher.catch_up()
+                as_of = self._matcher.changes
                 again = [by_id[each] for each in [*refused, *(event.id for event, _ in matched)]]
                 matched = await self._match(again, features)
         return whole
@@ -176,7 +178,7 @@ class FanOut:
                 await yielder.add_bytes(len(item.payload.text))
         return matched
 
-    async def _begin(self, matched: Sequence[Matched]) -> list[ExpansionProgress | None]:
+    async def _begin(self, matched: Sequence[Matched], as_of: int) -> list[ExpansionProgress | None]:
         """Plan events, and claim deliveries for an idle worker in the same round trip, so that it sends them at once."""
         worker = max(self._workers, key=lambda each: each.free_slots, default=None)
         slots = worker.reserve() if worker else 0
@@ -184,7 +186,7 @@ class FanOut:
         try:
             planned, claimed = await self._queue.plan_and_claim(
                 matched,
-                self._matcher.changes,
+                as_of,
                 self._chunk,
                 lease=worker.lease if worker else 0.0,
                 limit=slots,
@@ -246,7 +248,8 @@ def _expanded(matched: Sequence[Matched], planned: Sequence[ExpansionProgress | 
     ]
 
 
-def _analyse(article: ArticlePublished, _: Deadline) -> ArticleFeatures:
+def analyse(article: ArticlePublished, _: Deadline) -> ArticleFeatures:
+    """Return the features of an article with its analysed text."""
     features = ArticleFeatures.of(article)
     features.positions  # noqa: B018 (computed here, and kept with them)
     return features

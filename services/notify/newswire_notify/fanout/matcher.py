@@ -40,6 +40,8 @@ class Matcher:
         self._languages = keys.deliveries.key("languages")
         self._filters = keys.deliveries.key("filters")
         self._remembered: set[str] = set()
+        self._updating = asyncio.Lock()
+        """Held while filters are added, removed, or indexed for a language: one that is added meanwhile is in every index."""
         names = (keys.deliveries.key("filters", name) for name in ("changes", "changed"))
         self._changes = ChangeFeed(redis, *names)
 
@@ -80,20 +82,30 @@ class Matcher:
         """
         fresh = set(languages) - self._remembered
         for language in fresh:
-            await self.index.prepare(language)
+            await self._index(language)
         if fresh:
             await self._redis.sadd(self._languages, *fresh)
             self._remembered |= fresh
 
     async def catch_up(self) -> None:
         """Apply every change since the last call; reload all filters where changes were missed."""
-        while (news := await self._changes.read()) is None:
-            await self._rebuild()
-        changed, place = news
-        for at in range(0, len(changed), SCAN_COUNT):
-            await self._apply(changed[at : at + SCAN_COUNT])
-        self._changes.advance_to(place)
-        self.loading = None
+        async with self._updating:
+            while (news := await self._changes.read()) is None:
+                await self._rebuild()
+            changed, place = news
+            for at in range(0, len(changed), SCAN_COUNT):
+                await self._apply(changed[at : at + SCAN_COUNT])
+            self._changes.advance_to(place)
+            self.loading = None
+
+    async def refresh(self, language: str) -> None:
+        """Apply every change, and index the filters for a language, for articles that are matched beside the events."""
+        await self.catch_up()
+        await self._index(language)
+
+    async def _index(self, language: str) -> None:
+        async with self._updating:
+            await self.index.prepare(language)
 
     async def _rebuild(self) -> None:
         """Load all filters. Changes made meanwhile are applied again afterwards, which has no effect."""

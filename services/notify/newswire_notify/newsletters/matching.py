@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import find_account
 from newswire.events import ArticlePublished, Kind
 from newswire.filters import ArticleFeatures, Filter
+from newswire.keys import Keyspace
 from newswire_notify.fanout.filter_index import FilterIndex
 from newswire_notify.newsletters.models import Newsletter
 from newswire_notify.newsletters.repository import Newsletters
@@ -63,6 +67,14 @@ class NewsletterMatcher:
             topics = tuple(label for at, label in enumerate(labels) if f"{newsletter.id}#{at}" in matched)
             found.append(MatchedNewsletter(newsletter, topics))
         return found
+
+
+async def may_send(records: "Redis", keys: Keyspace, newsletter: Newsletter, features: ArticleFeatures) -> bool:
+    """Return whether the account of a newsletter may send an article to its readers: it is not disabled, and entitled to it."""
+    account = await find_account(records, keys, newsletter.account)
+    if account is None:
+        return True
+    return account.disabled_at is None and is_entitled(account.entitlement, features)
 
 
 def is_entitled(entitlement: Filter | None, features: ArticleFeatures) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import orjson
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import find_account
 from newswire.events import ArticlePublished, ArticleRetracted, Kind
 from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
@@ -13,7 +12,7 @@ from newswire.messaging.messages import Message
 from newswire.text.analysis import language_of
 from newswire_notify.newsletters.issues import alert_id
 from newswire_notify.newsletters.mail_queue import MailQueue
-from newswire_notify.newsletters.matching import MatchedNewsletter, NewsletterMatcher, is_entitled
+from newswire_notify.newsletters.matching import MatchedNewsletter, NewsletterMatcher, may_send
 from newswire_notify.newsletters.models import INSTANT_GROUP
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.schedule import Cadence
@@ -49,9 +48,7 @@ class NewsletterPlanner:
     async def _plan(self, article: ArticlePublished, known: ArticleFeatures | None) -> None:
         features = known or ArticleFeatures.of(article)
         for found in self._matcher.match(article, features):
-            account = await find_account(self._records, self._keyspace, found.newsletter.account)
-            disabled = account is not None and account.disabled_at is not None
-            if not disabled and is_entitled(account.entitlement if account else None, features):
+            if await may_send(self._records, self._keyspace, found.newsletter, features):
                 await self._add(found, article)
 
     async def _add(self, found: MatchedNewsletter, article: ArticlePublished) -> None:
