@@ -23,12 +23,25 @@ class NoReplyError(Exception):
     """Nobody replied in time; the message says why."""
 
 
+def _is_no_lost_connection(record: logging.LogRecord) -> bool:
+    """Return whether FastStream logs anything but a lost connection, which the consumers and the readiness checks report.
+
+    It would log a traceback for each attempt to connect again.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (RedisError, OSError))
+
+
+_faststream_log = logging.getLogger("faststream.newswire.requests")
+_faststream_log.addFilter(_is_no_lost_connection)
+
+
 class RequestBroker(RedisBroker):
     """Sends requests, or replies to them."""
 
     def __init__(self, client: "Redis") -> None:
         self._open = OpenConnection(client)
-        super().__init__(logger=logging.getLogger("faststream.newswire"), log_level=logging.DEBUG, graceful_timeout=0)
+        super().__init__(logger=_faststream_log, log_level=logging.DEBUG, graceful_timeout=0)
 
     def _make_connection_state(self, connection_options: Any, kwargs: Any) -> RedisConnectionState:
         """Return the client that the service opened (a hook that FastStream's own subclasses use)."""
