@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from babel import Locale
 from babel.dates import format_datetime
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -13,6 +12,7 @@ from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import ProblemError
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.http.templating import add_asset, templates
+from newswire.text.dates import locale_of_texts
 from newswire.users.models import User
 from newswire.users.roles import Permission
 from newswire.workspace.browser_sessions import CSRF_FIELD, SIGN_IN_REQUIRED, SignedIn, sign_in_address
@@ -71,7 +71,7 @@ class Workspace:
         ``csrf``: what its forms carry where no user is signed in.
         """
         language = self.language(request)
-        locale = Locale.parse("en_001" if language == "en" else language)
+        locale = locale_of_texts(language)
         text = (
             templates(package, PACKAGE)
             .get_template(template)

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from babel import Locale
 from babel.dates import format_datetime
 from starlette.requests import Request
 from starlette.responses import Response
+
+from newswire.text.dates import locale_of_texts
 
 COOKIE = "newswire-zone"
 _YEAR = 365 * 24 * 3600
@@ -33,7 +34,7 @@ def keep_zone(response: Response, zone: str, *, secure: bool) -> None:
 
 def shown(at: datetime, zone: str, language: str) -> str:
     """Return a time in a zone, with its name, and in UTC."""
-    locale = Locale.parse("en_001" if language == "en" else language)
+    locale = locale_of_texts(language)
     utc = format_datetime(at.astimezone(UTC), "d MMM y, HH:mm", locale=locale)
     if zone == "UTC":
         return f"{utc} UTC"

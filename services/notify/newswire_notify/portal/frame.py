@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from babel import Locale
 from babel.dates import format_timedelta
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.templating import add_asset, templates
+from newswire.text.dates import locale_of_texts
 from newswire.timestamps import utc_now
 from newswire.workspace.frame import PACKAGE as WORKSPACE
 from newswire.workspace.frame import Workspace
@@ -66,7 +66,7 @@ class PortalFrame:
     ) -> Response:
         """Return a page; ``scripts``: addresses of `add_asset`, beside the script of all pages."""
         language = self._workspace.language(request)
-        locale = Locale.parse("en_001" if language == "en" else language)
+        locale = locale_of_texts(language)
         return self._workspace.page(
             request,
             template,
