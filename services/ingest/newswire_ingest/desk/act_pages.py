@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
@@ -71,6 +72,7 @@ class Sheets:
         """Return a sheet."""
         is_current = draft.revision == seen
         can = is_current and act in draft.acts
+        article = await self._article(draft)
         return self._visits.page(
             visit,
             "act.html",
@@ -82,22 +84,25 @@ class Sheets:
             state=state,
             is_current=is_current,
             can=can,
-            audience=await self._audiences.of(draft, act) if can else None,
-            changes=await self._changes(visit, draft),
+            audience=await self._audiences.of_article(article, act) if can else None,
+            changes=await self._changes(visit, draft, article),
             remarks=await self.drafts.check(draft),
             zones=zones.zone_names(),
         )
 
-    async def _changes(self, visit: Visit, draft: Draft) -> list[Difference] | None:
-        """Return what differs from the published article; None for a new one."""
-        if draft.article is None:
+    async def _article(self, draft: Draft) -> dict[str, Any] | None:
+        """Return the article that a draft would become; None where it has too much markup, as a remark says."""
+        try:
+            return await self.drafts.preview(draft)
+        except MarkupLimitError:
+            return None
+
+    async def _changes(self, visit: Visit, draft: Draft, new: dict[str, Any] | None) -> list[Difference] | None:
+        """Return what differs from the published article; None for a new one, and where there is nothing to compare."""
+        if draft.article is None or new is None:
             return None
         found = await self._articles.find(draft.article.id, visit.caller)
         if found.document is None:
-            return None
-        try:
-            new = await self.drafts.preview(draft)
-        except MarkupLimitError:  # a remark says so
             return None
         return await asyncio.to_thread(differences, orjson.loads(found.document), new)
 

@@ -1,7 +1,9 @@
 """Who would be notified of an act: notify counts, and an act stays possible where it does not reply."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -49,10 +51,16 @@ class Audiences:
         if act is DraftAct.RETRACT:
             return await self.of_retraction(draft.article.id if draft.article else draft.id)
         try:
-            document = await self._drafts.preview(draft)
-            kind = _KINDS.get(act, Kind.PUBLISHED)
-            version = ArticlePublished.model_validate(document | {"kind": kind})
-        except (MarkupLimitError, OffloadError, ValidationError):
+            article = await self._drafts.preview(draft)
+        except (MarkupLimitError, OffloadError):
+            article = None
+        return await self.of_article(article, act)
+
+    async def of_article(self, article: Mapping[str, Any] | None, act: DraftAct) -> AudienceCounts:
+        """Return how many would be notified of an article that a draft would become; None for one that cannot be made."""
+        try:
+            version = ArticlePublished.model_validate({**(article or {}), "kind": _KINDS.get(act, Kind.PUBLISHED)})
+        except ValidationError:
             return AudienceCounts(unknown_reason="the text of the draft cannot be published as it is")
         return await self._ask(AudienceRequest(article_id=version.id, version=version))
 
