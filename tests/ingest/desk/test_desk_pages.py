@@ -307,3 +307,17 @@ async def test_a_sheet_says_how_many_are_notified_or_that_it_is_not_known(desk: 
     assert api.json() == {"webhooks": 7, "mails": mails, "unknown_reason": None}
     stopping.set()
     await replying
+
+
+async def test_a_retraction_sent_to_a_draft_publishes_nothing(desk: Desk, user: MakeUser) -> None:
+    browser = await desk.signed_in(await user("ida@harbour.example", Role.EDITOR))
+    path = await new_draft(browser, body="<p>First.</p>")
+    await act(browser, path, "publish")
+    await browser.get(path + ACCOUNT)
+    await browser.post(path + ACCOUNT, revision=revision(browser), **(ARTICLE | {"body": "<p>Second.</p>"}))
+    await browser.get(path + ACCOUNT)
+    sent = await browser.post(f"{path}/retract{ACCOUNT}", revision=revision(browser), note="Not meant.")
+    assert sent.status_code == 404
+    (article,) = await desk.ingest.redis.zrange(desk.ingest.keys.articles_of("Harbour Post", Status.PUBLISHED), 0, -1)
+    stored = await desk.ingest.redis.hgetall(desk.ingest.keys.key("article", article.decode()))
+    assert stored[b"version"] == b"1"

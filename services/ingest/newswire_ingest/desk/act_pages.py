@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from newswire.http.forms import FormData
 from newswire.http.problem_handlers import ProblemMakers, as_problem
+from newswire.http.problems import not_found
 from newswire.keys import Keyspace
 from newswire.previews import PATH as PREVIEW_PATH
 from newswire.previews import keep_preview
@@ -120,11 +121,13 @@ class Sheets:
                 )
             case DraftAct.UPDATE:
                 return await self.drafts.update(account, draft_id, revision=seen, actor=actor, article_revision=known)
-            case _:
+            case DraftAct.CORRECT:
                 note = sent.one("note").strip() or None
                 return await self.drafts.correct(
                     account, draft_id, revision=seen, actor=actor, correction_note=note, article_revision=known
                 )
+            case DraftAct.RETRACT:  # the page of the article does this
+                raise not_found("page")
 
     def refused(self, visit: Visit, error: Exception, state: SheetState) -> SheetState | None:
         """Return the sheet's state after a refusal; None for an error that has no place on a sheet."""
