@@ -9,7 +9,7 @@ from typing import Any, Literal
 from newswire_ingest.content.sanitise import plain_text
 
 MAX_COMPARED_CHARS = 60_000
-"""Of each text. Comparing takes time that grows faster than the text; what follows is told to be different, or not."""
+"""Maximum length that is compared: the time grows faster than the text. For the rest, only whether it differs is shown."""
 MAX_WORDS = 2000
 """Of a changed paragraph that is compared word by word."""
 _COMPARED = ("title", "summary", "category", "topics", "authors", "language", "urgency", "canonical_url", "image")

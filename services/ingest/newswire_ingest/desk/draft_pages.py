@@ -184,7 +184,7 @@ async def _save(drafts: DraftService, visit: Visit, draft_id: str, sent: FormDat
 
 
 def _other(draft: Draft) -> dict[str, Any]:
-    """Return the text of somebody else, for the page of a conflict."""
+    """Return the text that another user saved, for the page of a conflict."""
     return {"revision": draft.revision, "by": draft.updated_by.name, "fields": fields_of(draft.content)}
 
 

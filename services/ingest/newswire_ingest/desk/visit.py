@@ -89,7 +89,7 @@ class Visits:
         """Return who visits which account: the one that the address names, else the first.
 
         Raises:
-            newswire.http.problems.ProblemError: nobody is signed in (401), or may not write there (403).
+            newswire.http.problems.ProblemError: no user is signed in (401), or the user may not write in the account (403).
         """
         signed_in = await self.browsers.require(request)
         accounts = signed_in.user.accounts_with(Permission.WRITE_DRAFTS)

@@ -77,7 +77,7 @@ class PortalAccess:
         """Return who opened a page. It is about the account that the address names, or about the visitor's first one.
 
         Raises:
-            newswire.http.problems.ProblemError: nobody is signed in (401), or without the permission (403).
+            newswire.http.problems.ProblemError: no user is signed in (401), or the user lacks the permission (403).
         """
         client, account = client_of_request(request), request.query_params.get("account")
         token = request.cookies.get(self.cookie, "")
