@@ -9,13 +9,6 @@ local function append_account_change(changes, counter, account)
   redis.call('XADD', changes, 'MAXLEN', '~', MAX_ACCOUNT_CHANGES, '*', 'count', redis.call('INCR', counter), 'account', account)
 end
 
--- Field names and values in turn, as HSET takes them.
-local function flat(fields)
-  local list = {}
-  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
-  return list
-end
-
 -- Creates an account unless it exists. Filters cannot distinguish two names with the same folded form: returns the existing name
 -- if the new one is confusable with it, else whether the account is new.
 local function ensure_account(record, names, forms, args)

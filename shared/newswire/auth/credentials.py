@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FLAT_FIELDS, FunctionLibrary, LuaSource
 
 if TYPE_CHECKING:
     from newswire.filters import Filter
 
-LUA = LuaSource("newswire.auth", "accounts")
+LUA = LuaSource("newswire.auth", "accounts", (FLAT_FIELDS,))
 KEY_PREFIX = "nw_"
 TOKEN = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{8,32}})_([0-9A-Za-z]{{32,128}})")
 """A token: ``nw_<id>_<secret>``."""

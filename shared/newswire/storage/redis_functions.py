@@ -64,6 +64,10 @@ class LuaSource:
         ]
 
 
+FLAT_FIELDS = "newswire.storage:flat_fields"
+"""The part that turns the fields of a hash into what HSET takes."""
+
+
 class FunctionLibrary:
     """A library of Redis functions, loaded when the server reports that it is missing.
 

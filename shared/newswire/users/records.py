@@ -7,12 +7,12 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FLAT_FIELDS, FunctionLibrary, LuaSource
 from newswire.timestamps import from_epoch_ms
 from newswire.users.models import Memberships, User
 from newswire.users.roles import Role
 
-LUA = LuaSource("newswire.users", "users")
+LUA = LuaSource("newswire.users", "users", (FLAT_FIELDS,))
 
 
 def user_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:

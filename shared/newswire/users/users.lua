@@ -1,12 +1,5 @@
 -- Users, their sessions, and one-time links. A user's record is changed by compare-and-set on its field `revision`.
 
--- Field names and values in turn, as HSET takes them.
-local function flat(fields)
-  local list = {}
-  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
-  return list
-end
-
 -- KEYS user, ids of all users, e-mail addresses, then one set of users per account
 -- Arguments: id, email (folded), fields. Returns 1, or 0 if another user has the address.
 local function create_user(keys, args)

@@ -11,13 +11,6 @@ local function caller_is_barred(record, type, now)
   return not hash or (expires and tonumber(expires) <= now)
 end
 
--- Field names and values in turn, as HSET takes them.
-local function flat(fields)
-  local list = {}
-  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
-  return list
-end
-
 -- Returns the fields of a draft in the order of args.fields, and the text of its current revision or of args.number.
 -- KEYS draft; arguments: fields, their names; number, a revision, or '' for the current one
 local function read_draft(keys, args)

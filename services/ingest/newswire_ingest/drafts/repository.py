@@ -12,12 +12,12 @@ from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.media import files_in
 from newswire.observability.audit import Actor
 from newswire.storage.article_records import pack, unpack
-from newswire.storage.redis_functions import FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FLAT_FIELDS, FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms, utc_now
 from newswire_ingest.drafts.records import FIELDS, LISTED_FIELDS, StoredDraft, decoded, encoded
 from newswire_ingest.media.repository import USES, media_names
 
-LUA = LuaSource("newswire_ingest.drafts", "drafts", USES)
+LUA = LuaSource("newswire_ingest.drafts", "drafts", (FLAT_FIELDS, *USES))
 Verdict = Literal["OK", "BARRED", "STALE", "TOO_MANY", "TOO_LARGE"]
 _PAGE = 100
 

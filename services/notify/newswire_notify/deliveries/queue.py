@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FLAT_FIELDS, Call, FunctionLibrary, LuaSource
 from newswire_notify.deliveries.attempt_decisions import CircuitPolicy, decide_settlement
 from newswire_notify.deliveries.models import (
     AttemptResult,
@@ -38,7 +38,18 @@ DEFAULT_CIRCUIT = CircuitPolicy()
 LUA = LuaSource(
     "newswire_notify.deliveries",
     "deliveries",
-    ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill", "delivery_lists"),
+    (
+        FLAT_FIELDS,
+        "queue",
+        "history",
+        "usage",
+        "subscribing",
+        "fan_out",
+        "claiming",
+        "endpoints",
+        "backfill",
+        "delivery_lists",
+    ),
 )
 """One library: each file may use the functions of those before it."""
 

@@ -123,13 +123,6 @@ local function account_suspended(p, account)
   return redis.call('SISMEMBER', p .. 'suspended', account) == 1
 end
 
--- Field names and values in turn, as HSET takes them.
-local function flat(fields)
-  local list = {}
-  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
-  return list
-end
-
 -- Creates a subscription. Arguments: id; account; digest; newest_entry of the stream; limits (subscriptions, bytes, urls_per_host; an
 -- absent one does not apply); created (ms); fields of the subscription, among them all that count towards the limits; where a backfill
 -- starts: backfill_after, the entry before, and backfill_since, its time (ms).
