@@ -56,3 +56,15 @@ async def test_two_releases_share_a_server(redis: Redis, namespace: str) -> None
     for _ in range(2):
         assert await former.call("add", [], arguments) == [2, b"b", 1]
         assert await next_.call("add", [], arguments) == [3, b"b", 1]
+
+
+async def test_absent_keys_are_not_sent(redis: Redis, redis_url: str, namespace: str) -> None:
+    await redis.acl_setuser(namespace, enabled=True, nopass=True, keys=["{a}:*"], categories=["+@all"])
+    user = Redis.from_url(redis_url, username=namespace, password="any")
+    try:
+        functions = FunctionLibrary(user, namespace, "absent", SOURCE)
+        assert await functions.call("keys", ["", "{a}:b", "", ""], {}) == [b"", b"{a}:b", b"", b""]
+        assert await functions.call_all([Call("keys", ["{a}:b", "", "{a}:c"], {})]) == [[b"{a}:b", b"", b"{a}:c"]]
+    finally:
+        await user.aclose()
+        await redis.acl_deluser(namespace)

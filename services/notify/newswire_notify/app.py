@@ -23,6 +23,7 @@ from newswire.storage.disk_erasure import keep_rewriting
 from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
+from newswire.storage.redis_errors import reason
 from newswire_notify.deliveries import api as deliveries_api
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.deliveries.history import HistoryTrimmer
@@ -236,7 +237,7 @@ async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
     try:
         await redis.ping()
     except (RedisError, OSError) as error:
-        return f"redis: {error}"
+        return reason(error)
     return None
 
 

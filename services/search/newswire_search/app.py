@@ -19,6 +19,7 @@ from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
+from newswire.storage.redis_errors import reason
 from newswire_search.feeds import api as feeds
 from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.admin import IndexAdmin
@@ -146,5 +147,5 @@ async def check_redis(redis: "Redis") -> str | None:
     try:
         await redis.ping()
     except (RedisError, OSError) as error:
-        return f"redis: {error}"
+        return reason(error)
     return None

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from newswire.concurrency.offload import OffloadError
 from newswire.http.preconditions import precondition_failed, precondition_required
 from newswire.http.problems import (
-    REDIS_UNAVAILABLE_ERRORS,
     ProblemError,
     from_http_exception,
     invalid_document,
@@ -26,6 +25,7 @@ from newswire.http.problems import (
     unexpected,
 )
 from newswire.preconditions import PreconditionError, PreconditionRequiredError
+from newswire.storage.redis_errors import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ _SHARED: ProblemMakers = {
     PreconditionError: precondition_failed,
     PreconditionRequiredError: precondition_required,
     OffloadError: lambda _: overloaded(),
-    **dict.fromkeys(REDIS_UNAVAILABLE_ERRORS, lambda _: redis_unavailable()),
 }
 
 
@@ -53,7 +52,7 @@ def as_problem(error: Exception, makers: ProblemMakers) -> ProblemError | None:
     for error_type in type(error).__mro__:
         if maker := makers.get(error_type) or _SHARED.get(error_type):
             return maker(error)
-    return None
+    return redis_unavailable(error)
 
 
 def install(app: FastAPI, makers: ProblemMakers) -> None:
@@ -89,12 +88,15 @@ def install(app: FastAPI, makers: ProblemMakers) -> None:
             found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
         return await answer(request, found)
 
-    async def on_redis_unavailable(request: Request, error: Exception) -> Response:
+    async def on_redis_error(request: Request, error: Exception) -> Response:
+        found = redis_unavailable(error)
+        if found is None:
+            return unexpected(request.method, request.url.path, error).response()
         log.error(
             "redis does not accept requests",
             extra={"method": request.method, "path": request.url.path, "reason": str(error)},
         )
-        return redis_unavailable().response()
+        return found.response()
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return problem(408, "request-timeout", "the body broke off").response()  # counted; the client has disconnected
@@ -107,8 +109,8 @@ def install(app: FastAPI, makers: ProblemMakers) -> None:
     app.add_exception_handler(HTTPException, on_http)
     for error_type in (*makers, PreconditionError, PreconditionRequiredError, OffloadError):
         app.add_exception_handler(error_type, on_domain_error)
-    for error_type in REDIS_UNAVAILABLE_ERRORS:
-        app.add_exception_handler(error_type, on_redis_unavailable)
+    for error_type in REDIS_ERRORS:
+        app.add_exception_handler(error_type, on_redis_error)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_unexpected)
 

@@ -9,15 +9,13 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from newswire.http.member_names import meant_member
 from newswire.http.problem_responses import MEDIA_TYPE
 from newswire.http.problem_types import PATH, PROBLEM_URN, problem_type
+from newswire.storage.redis_errors import unavailability
 from newswire.validation.rules import RULE
 
 log = logging.getLogger(__name__)
@@ -27,8 +25,6 @@ ROOT_FIELD = "$"
 MAX_REPORTED_ERRORS = 50
 MAX_FIELD_NAME_CHARS = 200
 """Maximum of quoted characters of a member's name: a name can be as long as the request, and similar names are searched for."""
-REDIS_UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
-"""Errors of an unavailable Redis: temporary, or fixed by the operator. The response is 503, and clients retry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +172,13 @@ def overloaded() -> ProblemError:
     )
 
 
-def redis_unavailable() -> ProblemError:
-    """Return the problem of an unavailable Redis (503)."""
-    return unavailable("the store is unavailable; repeat the request, with the same Idempotency-Key if it had one")
+def redis_unavailable(error: BaseException) -> ProblemError | None:
+    """Return the problem of a Redis that cannot be used now (503), or None for another error of Redis."""
+    known = unavailability(error)
+    if known is None:
+        return None
+    repeat = "repeat the request, with the same Idempotency-Key if it had one"
+    return unavailable(f"the store is unavailable: {known.cause}; {repeat}", retry_after=known.retry_after)
 
 
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> ProblemError:

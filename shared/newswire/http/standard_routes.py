@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
 from starlette.responses import HTMLResponse, Response
 
 from newswire.http import templating as pages
@@ -14,6 +15,7 @@ from newswire.http.problem_responses import problems
 from newswire.http.problems import problem
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.observability.json_logging import redact
+from newswire.storage.redis_errors import reason
 
 CHECK_SECONDS = 3.0
 
@@ -129,5 +131,7 @@ async def _run_check(check: Callable[[], Awaitable[str | None]]) -> str | None:
         return await asyncio.wait_for(check(), CHECK_SECONDS)
     except TimeoutError:
         return f"did not answer within {CHECK_SECONDS:.0f} s"
+    except RedisError as error:
+        return reason(error)[:300]
     except Exception as error:  # noqa: BLE001 (any error is the result of the check)
         return repr(error)[:300]

@@ -31,6 +31,7 @@ from newswire.messaging.batches import batch_parser, decoded_body
 from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.delivery import AtLeastOnceMiddleware
 from newswire.messaging.group_member import GroupMember
+from newswire.storage.redis_errors import reason
 
 MAX_BATCH_RECORDS = 400
 """Larger batches reduce the cost per entry, but keep more of a backlog in memory."""
@@ -159,7 +160,7 @@ class EventBroker(RedisBroker):
             try:
                 await self.start()
             except (RedisError, OSError) as error:
-                await self.member.back_off(f"redis: {error}", failures)
+                await self.member.back_off(reason(error), failures)
                 failures += 1
             else:
                 return

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from newswire.messaging.group_member import GroupMember, is_group_lost
 from newswire.observability import metrics
+from newswire.storage.redis_errors import reason
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
                 error = again
         # The response that was lost to the error may have delivered entries.
         self._own_pending_after = "0"
-        await self._member.back_off(f"redis: {error}", self._failures)
+        await self._member.back_off(reason(error), self._failures)
         self._failures += 1
 
     async def _new(self, count: int, block: int) -> list[CountedEntry]:

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from newswire.messaging.batches import EventBatch
 from newswire.messaging.group_member import TooManyRejectedError, is_group_lost
 from newswire.messaging.messages import DependencyUnavailableError, RejectedMessagesError
+from newswire.storage.redis_errors import reason
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class AtLeastOnceMiddleware(BaseMiddleware):
                 await batch.member.stop_consuming(str(error))
             except (RedisError, OSError) as error:
                 # A lost group has no pending entries: it is created again at its checkpoint, before this batch.
-                if not is_group_lost(error) and not await batch.member.back_off(f"redis: {error}", failures):
+                if not is_group_lost(error) and not await batch.member.back_off(reason(error), failures):
                     failures += 1
                     continue
             return

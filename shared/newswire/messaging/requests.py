@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import delay_after, pause
 from newswire.messaging.broker import OpenConnection
+from newswire.storage.redis_errors import reason
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class RequestBroker(RedisBroker):
         except TimeoutError:
             raise NoReplyError(f"no reply within {seconds:g} s") from None
         except (RedisError, OSError) as error:
-            raise NoReplyError(f"redis: {error}") from error
+            raise NoReplyError(reason(error)) from error
         return reply.body
 
     async def reply_until(self, stopping: asyncio.Event) -> None:

@@ -1,38 +1,47 @@
-"""Checks whether a Redis keeps all data that it accepted."""
+"""Checks whether a Redis accepts writes, and keeps all data that it accepted."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+
+from newswire.storage.redis_errors import error_code, reason
 
 
 async def durability_problem(redis: "Redis") -> str | None:
-    """Return why a Redis may lose or evict accepted data, or None if it keeps everything."""
+    """Return why a Redis refuses writes, or may lose or evict accepted data; None if it accepts and keeps everything."""
     try:
-        await redis.ping()
-        settings = await redis.config_get("appendonly", "save", "maxmemory-policy")
-    except RedisError as error:
-        return (
-            await _durable_by_info(redis)
-            if "unknown command" in str(error).lower() or "NOPERM" in str(error)
-            else f"redis: {error}"
-        )
-    except OSError as error:
-        return f"redis: {error}"
-    text = {str(_text(key)): str(_text(value)) for key, value in settings.items()}
-    if text.get("appendonly") != "yes" and not text.get("save"):
+        info = await redis.info()
+        if info.get("role") == "slave":
+            return "redis is a replica and takes no writes: name the primary, or let Sentinel name it"
+        return _lossy(await _settings(redis, info))
+    except (RedisError, OSError) as error:
+        return reason(error)
+
+
+async def _settings(redis: "Redis", info: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what decides about losses. A managed server, or the permissions of the user, may forbid CONFIG: INFO shows most."""
+    try:
+        found = await redis.config_get("appendonly", "save", "maxmemory-policy")
+    except ResponseError as error:
+        if error_code(error) != "NOPERM" and "unknown command" not in str(error).lower():
+            raise
+        return {
+            "appendonly": "yes" if info.get("aof_enabled") else "no",
+            "save": "unknown" if info.get("rdb_last_save_time") else "",
+            "maxmemory-policy": str(info.get("maxmemory_policy", "noeviction")),
+        }
+    return {_text(key): _text(value) for key, value in found.items()}
+
+
+def _lossy(settings: Mapping[str, str]) -> str | None:
+    if settings.get("appendonly") != "yes" and not settings.get("save"):
         return "redis keeps nothing on disk: set appendonly yes"
-    if text.get("maxmemory-policy", "noeviction") != "noeviction":
+    if settings.get("maxmemory-policy", "noeviction") != "noeviction":
         return "redis may evict records: set maxmemory-policy noeviction"
     return None
 
 
-async def _durable_by_info(redis: "Redis") -> str | None:
-    info = await redis.info()
-    if not info.get("aof_enabled") and not info.get("rdb_last_save_time"):
-        return "redis keeps nothing on disk: set appendonly yes"
-    if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        return "redis may evict records: set maxmemory-policy noeviction"
-    return None
-
-
-def _text(value: object) -> object:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

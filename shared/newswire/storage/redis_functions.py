@@ -25,14 +25,20 @@ Arguments = Mapping[str, Any]
 REGISTER = """\
 local function register(name, f, flags)
   redis.register_function{function_name = name .. '_SUFFIX', flags = flags or {}, callback = function(keys, argv)
-    return f(keys, argv[1] and cjson.decode(argv[1]) or {}, argv)
+    local args = argv[1] and cjson.decode(argv[1]) or {}
+    for _, at in ipairs(args.absent_keys or {}) do table.insert(keys, at, '') end
+    return f(keys, args, argv)
   end}
 end
 """
 
 
 class Call(NamedTuple):
-    """A call of a function. ``texts`` follow the named arguments: the first one is ``argv[2]``."""
+    """A call of a function. ``texts`` follow the named arguments: the first one is ``argv[2]``.
+
+    A function that needs no key in one place gets an empty string there. It is not sent as a key: a user of Redis that may use
+    only the keys of the namespace must not name it.
+    """
 
     function: str
     keys: Sequence[str]
@@ -41,7 +47,14 @@ class Call(NamedTuple):
 
     def argv(self) -> list[str | bytes]:
         """Return the arguments as the server takes them."""
-        return [orjson.dumps(self.arguments), *self.texts]
+        absent = [at for at, key in enumerate(self.keys, start=1) if not key]
+        arguments = {**self.arguments, "absent_keys": absent} if absent else self.arguments
+        return [orjson.dumps(arguments), *self.texts]
+
+    def command(self, full_name: str, route: Sequence[str] = ()) -> list[Any]:
+        """Return the parts of the command. ``route``: the keys of a call without keys."""
+        keys = [key for key in self.keys or route if key]
+        return ["FCALL", full_name, len(keys), *keys, *self.argv()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +121,14 @@ class FunctionLibrary:
         self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
     ) -> Any:
         """Call a function and return its reply as redis-py decodes it."""
-        keys, argv = keys or self._route, Call(function, keys, arguments, texts).argv()
+        command = self._command(Call(function, keys, arguments, texts))
         try:
-            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *argv)
+            return await self._redis.execute_command(*command)
         except ResponseError as error:
             if not _lacks_function(error):
                 raise
         await self.load()
-        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *argv)
+        return await self._redis.execute_command(*command)
 
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
         """Call several functions in one round trip; return their replies in order, and the exception of each that failed.
@@ -124,13 +137,15 @@ class FunctionLibrary:
         """
         async with self._redis.pipeline(transaction=False) as pipe:
             for call in calls:
-                keys = call.keys or self._route
-                pipe.execute_command("FCALL", self.full_name(call.function), len(keys), *keys, *call.argv())
+                pipe.execute_command(*self._command(call))
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         for at, answer in enumerate(answers):
             if _lacks_function(answer):
                 answers[at] = await self.call(*calls[at])
         return answers
+
+    def _command(self, call: Call) -> list[Any]:
+        return call.command(self.full_name(call.function), self._route)
 
 
 def _lacks_function(answer: object) -> bool:
