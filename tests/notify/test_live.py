@@ -96,6 +96,52 @@ async def test_events_that_no_client_saw_are_sent_to_those_that_resume(
             assert reader.ids == [f"a{number}.1" for number in range(at + 1, at + 7)]
 
 
+async def test_readers_that_come_and_go_while_events_are_published_have_neither_gap_nor_repeat(
+    url: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is not read without readers; each one here is the first after a while."""
+    monkeypatch.setattr("newswire_notify.streaming.broadcaster.UNOBSERVED_SECONDS", -1.0)
+    stop = asyncio.Event()
+
+    async def go_on() -> None:
+        while not stop.is_set():
+            await desk.put(f"a{len(desk.entries)}")
+            await asyncio.sleep(0)
+
+    publishing = asyncio.create_task(go_on())
+    for _ in range(8):
+        async with following(url) as reader:
+            await until(lambda: len(reader.events) > 20)
+        positions = [entry.entry_id for entry in desk.entries.values()]
+        resumed = reader.headers["newswire-resumed-from"]
+        before = positions.index(resumed) if resumed in positions else -1
+        seen = [event.id for event in reader.events]
+        assert seen == positions[before + 1 : before + 1 + len(seen)]
+    stop.set()
+    await publishing
+
+
+async def test_nothing_is_read_without_clients(
+    redis: Redis, desk: Desk, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tailing(redis, keys) as broadcaster:
+        with broadcaster.connect(StreamFilter(), limit=3):
+            await until(lambda: broadcaster._after is not None)
+            monkeypatch.setattr("newswire_notify.streaming.broadcaster.UNOBSERVED_SECONDS", 0.0)
+        await until(lambda: broadcaster._after is None)
+        reads = (await redis.info("commandstats"))["cmdstat_xread"]["calls"]
+        for number in range(20):
+            await desk.put(f"a{number}")
+        assert (await redis.info("commandstats"))["cmdstat_xread"]["calls"] == reads
+        assert await broadcaster.check() is None
+        with broadcaster.connect(StreamFilter(), limit=3) as client:  # a waiting pull, for example
+            await broadcaster.resume(client, None)
+            await until(lambda: broadcaster._after is not None)
+            assert (len(broadcaster._remembered), len(client.waiting), client.ended) == (20, 0, None)
+            await desk.put("a20")
+            await until(lambda: len(client.waiting) == 1)
+
+
 async def test_retractions_are_filtered_by_fields_alone(url: str, desk: Desk) -> None:
     async with (
         following(url, q="ferry", publisher="harbour-post") as ferries,

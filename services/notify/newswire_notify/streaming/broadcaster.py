@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.concurrency.backoff import delay_after, pause
+from newswire.concurrency.backoff import delay_after, pause, wait_for_any
 from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.cost_limits import INLINE_TEXT_BYTES
@@ -61,7 +61,7 @@ CLIENTS_PER_TURN = 256
 RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 """How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
 UNOBSERVED_SECONDS = 30.0
-"""How long recent events are kept in memory for clients that reconnect, when there are none."""
+"""How long the stream is read, and recent events are kept in memory, for clients that reconnect, when there are none."""
 TURN_SECONDS_LIMIT = 0.05
 """Seconds of processor time before the events decoded so far are written: events that are written together cost a client little
 more than one."""
@@ -85,6 +85,8 @@ class StreamBroadcaster:
         """All later events are kept in memory."""
         self._observed_at = time.monotonic()
         """When the last client left; at first when it started, because clients reconnect then."""
+        self._connected = asyncio.Event()
+        """Set when a client connects."""
         self._stopping: asyncio.Event | None = None
         self._analysing = Offload("live", workers=1)
         self._with_readers = partial(with_readers, redis, keys)
@@ -105,6 +107,9 @@ class StreamBroadcaster:
         ending = asyncio.create_task(self._wake_all_at(stopping))
         try:
             while not stopping.is_set():
+                if self._unobserved():
+                    await self._rest(stopping)
+                    continue
                 try:
                     await self._read()
                     failures, self.running = 0, True
@@ -144,6 +149,7 @@ class StreamBroadcaster:
         client = SseClient(limit, account, ends)
         group = self._groups.setdefault(stream_filter.key, FilterGroup(stream_filter))
         group.clients.add(client)
+        self._connected.set()
         self.timers.add(client)
         metrics.live_clients.inc()
         try:
@@ -268,7 +274,9 @@ class StreamBroadcaster:
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
         if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
             log.warning("the stream was replaced; reading it from its beginning")
-            self._forget_recent(BEGINNING)
+            self._after = self._recent_after = BEGINNING
+            self._remembered.clear()
+            self._remembered_bytes = 0
             for client in self._clients():
                 client.served = BEGINNING
         try:
@@ -280,9 +288,6 @@ class StreamBroadcaster:
         """Decode and match entries in their order; write those that matched whenever they have taken long."""
         started = time.thread_time()
         for entry_id, fields in entries:
-            if self._unobserved():
-                self._forget_recent(parse_position(entry_id.decode()))
-                continue
             entry = read_stream_entry(entry_id, fields)
             if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
                 await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
@@ -301,7 +306,7 @@ class StreamBroadcaster:
         newest = parse_position(await newest_entry(self._redis, self._keys.stream))
         before, found, size = format_position(newest), deque[StreamEvent](), 0
         self._recent_after = newest
-        while len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT:
+        while (len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT) or self._lacks_events():
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
             read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
@@ -318,14 +323,19 @@ class StreamBroadcaster:
         await self._write_pending()
 
     def _unobserved(self) -> bool:
-        """Return whether there was no client for a while: no event is decoded then, and a client that connects reads the stream."""
+        """Return whether there was no client for a while: nothing is read then."""
         return not self._groups and time.monotonic() > self._observed_at + UNOBSERVED_SECONDS
 
-    def _forget_recent(self, reached: Position) -> None:
-        """Advance without an event: the recent ones before it can no longer be sent from memory."""
-        self._after = self._recent_after = reached
-        self._remembered.clear()
-        self._remembered_bytes = 0
+    async def _rest(self, stopping: asyncio.Event) -> None:
+        """Read nothing until a client connects; then begin as after a start, at the end of the stream, with its last entries."""
+        self._after = None
+        self._remembered, self._remembered_bytes = deque(), 0
+        self._connected.clear()
+        await wait_for_any(self._connected, stopping)
+
+    def _lacks_events(self) -> bool:
+        """Return whether a client has read the stream up to a position before the recent events, and lacks those between."""
+        return any(not client.resuming and client.served < self._recent_after for client in self._clients())
 
     def _text_is_searched(self) -> bool:
         return any(group.stream_filter.searches_text for group in self._groups.values())

@@ -113,6 +113,7 @@ def events_router(
             try:
                 # The key may have been revoked after its check and before changes are followed.
                 changed = await access_changed(request, caller)
+                await broadcaster.resume(client, None)  # later events wake it
                 while True:
                     client.waiting.clear()
                     client.wakeup.clear()
