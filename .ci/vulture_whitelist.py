@@ -39,6 +39,7 @@ publishers
 reading_minutes
 language_detected
 searchable_after_ms
+live_readers
 advice
 due_at
 ended_at

@@ -15,16 +15,20 @@ from pydantic_core import CoreSchema, core_schema
 from newswire.events import (
     FANNED_OUT,
     INDEXED,
+    MAILED,
     PROGRESSED,
     PUBLISHED,
     RETRACTED,
+    STREAMED,
     SUBSCRIPTION_DISABLED,
     ArticleFannedOut,
     ArticleIndexed,
     ArticlePublished,
     ArticleRetracted,
+    ArticlesStreamed,
     CloudEvent,
     DeliveriesProgressed,
+    MailsProgressed,
     SubscriptionDisabled,
 )
 from newswire.messaging.messages import Messages
@@ -68,6 +72,20 @@ class ProgressedEvent(CloudEvent):
     data: DeliveriesProgressed  # type: ignore[assignment]
 
 
+class MailedEvent(CloudEvent):
+    """The mails about a version, as far as they came."""
+
+    type: Literal["newswire.mails.progressed.v1"] = MAILED  # type: ignore[assignment]
+    data: MailsProgressed  # type: ignore[assignment]
+
+
+class StreamedEvent(CloudEvent):
+    """The clients of the live stream that received events."""
+
+    type: Literal["newswire.articles.streamed.v1"] = STREAMED  # type: ignore[assignment]
+    data: ArticlesStreamed  # type: ignore[assignment]
+
+
 class SubscriptionDisabledEvent(CloudEvent):
     """A subscription was disabled. Also delivered to the endpoints of its account that have subscribed to notices."""
 
@@ -76,7 +94,7 @@ class SubscriptionDisabledEvent(CloudEvent):
 
 
 ArticleEvent = PublishedEvent | RetractedEvent
-OutcomeEvent = IndexedEvent | FannedOutEvent | ProgressedEvent | SubscriptionDisabledEvent
+OutcomeEvent = IndexedEvent | FannedOutEvent | ProgressedEvent | MailedEvent | StreamedEvent | SubscriptionDisabledEvent
 
 
 @dataclass(frozen=True, slots=True)

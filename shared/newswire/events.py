@@ -23,6 +23,8 @@ RETRACTED = "newswire.article.retracted.v1"
 INDEXED = "newswire.article.indexed.v1"
 FANNED_OUT = "newswire.article.fanned_out.v1"
 PROGRESSED = "newswire.deliveries.progressed.v1"
+MAILED = "newswire.mails.progressed.v1"
+STREAMED = "newswire.articles.streamed.v1"
 SUBSCRIPTION_DISABLED = "newswire.subscription.disabled.v1"
 ENDPOINT_TEST = "newswire.test.v1"
 """Sent to one endpoint, at the request of its owner."""
@@ -90,6 +92,47 @@ class DeliveriesProgressed(BaseModel):
     cancelled: int = 0
 
 
+class MailsProgressed(BaseModel):
+    """How many mails of the alert about a version came into each state so far. The numbers only grow."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    event: str
+    newsletter: str
+    planned: int = 0
+    accepted: int = 0
+    """Taken by the mail server."""
+    deferred: int = 0
+    """Attempts after which the mail server asked to try again later."""
+    bounced: int = 0
+    returned: int = 0
+    """Of those that bounced: how many were accepted first."""
+    failed: int = 0
+    cancelled: int = 0
+    """Not sent any more: the reader unsubscribed, or the article was retracted."""
+
+
+class StreamedEventReaders(BaseModel):
+    """How many clients that were connected received an event, by its id."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event: str
+    readers: int
+
+
+class ArticlesStreamed(BaseModel):
+    """How many clients of the live stream one process sent events to, when they happened."""
+
+    model_config = ConfigDict(extra="allow")
+
+    process: str
+    """A random name of the process."""
+    events: list[StreamedEventReaders]
+
+
 class SubscriptionDisabled(BaseModel):
     """Deliveries to a subscription have stopped until its owner enables it again."""
 
@@ -116,6 +159,8 @@ DATA_MODELS: dict[str, type[BaseModel]] = {
     INDEXED: ArticleIndexed,
     FANNED_OUT: ArticleFannedOut,
     PROGRESSED: DeliveriesProgressed,
+    MAILED: MailsProgressed,
+    STREAMED: ArticlesStreamed,
     SUBSCRIPTION_DISABLED: SubscriptionDisabled,
 }
 """The data of each event type on the streams."""

@@ -13,10 +13,15 @@ from newswire.events import (
     FANNED_OUT,
     FIELD,
     INDEXED,
+    MAILED,
     PROGRESSED,
+    STREAMED,
     ArticleFannedOut,
     ArticleIndexed,
+    ArticlesStreamed,
     DeliveriesProgressed,
+    MailsProgressed,
+    StreamedEventReaders,
     event,
 )
 from newswire.messaging.broker import EventBroker
@@ -36,6 +41,11 @@ async def _taken_in(ingest: Ingest) -> AsyncIterator[None]:
     yield
     stopping.set()
     await loop
+
+
+def streamed(process: str, **readers: int) -> ArticlesStreamed:
+    events = [StreamedEventReaders(event=event, readers=number) for event, number in readers.items()]
+    return ArticlesStreamed(process=process, events=events)
 
 
 async def say(ingest: Ingest, type_: str, data: BaseModel, article: str) -> None:
@@ -61,7 +71,10 @@ async def test_outcomes_report_indexing_and_deliveries(ingest: Ingest, publisher
     article, location = posted.json()["id"], posted.headers["location"]
     nothing = {
         "version": 1, "type": "published", "searchable_after_ms": None, "index": None, "matched": None,
-        "previously_matched": None, "delivered": 0, "pending": None, "dead": 0, "superseded": 0, "cancelled": 0,
+        "previously_matched": None, "delivered": 0, "pending": None, "dead": 0, "superseded": 0, "cancelled": 0, "live_readers": 0,
+        "mails": {
+            "planned": 0, "accepted": 0, "pending": 0, "deferred": 0, "bounced": 0, "failed": 0, "cancelled": 0,
+        },
     }  # fmt: skip
     assert await until(ingest, location, publisher, version=1) == [nothing]
 
@@ -83,6 +96,27 @@ async def test_outcomes_report_indexing_and_deliveries(ingest: Ingest, publisher
     await until(ingest, location, publisher, pending=0)
     [record] = [name async for name in ingest.redis.scan_iter(f"{ingest.keys.namespace}:outcome:*")]
     assert 29 * 86_400 < await ingest.redis.ttl(record) <= 30 * 86_400
+
+
+@pytest.mark.usefixtures("_taken_in")
+async def test_outcomes_report_mails_and_live_readers(ingest: Ingest, publisher: dict[str, str]) -> None:
+    posted = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
+    article, location = posted.json()["id"], posted.headers["location"]
+    first = f"{article}.1"
+
+    async def mailed(newsletter: str, **counts: int) -> None:
+        data = MailsProgressed(id=article, version=1, event=first, newsletter=newsletter, **counts)
+        await say(ingest, MAILED, data, article)
+
+    await mailed("nl_a", planned=10, accepted=6, deferred=4, bounced=2, returned=1)
+    await mailed("nl_b", planned=3, accepted=1, failed=1, cancelled=1)
+    await mailed("nl_a", planned=10, accepted=2)  # an older report that arrives late
+    for process, readers in (("p1", 5), ("p2", 7), ("p1", 5)):
+        await say(ingest, STREAMED, streamed(process, **{first: readers, "gone.1": 1}), process)
+    [outcome] = await until(ingest, location, publisher, live_readers=12)
+    assert outcome["mails"] == {
+        "planned": 13, "accepted": 7, "pending": 3, "deferred": 4, "bounced": 2, "failed": 1, "cancelled": 1,
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("_taken_in")

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ from newswire.shared_parts import SharedPart
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.event_names import ENDED
+from newswire_notify.streaming.reach_publisher import ReachPublisher
 from newswire_notify.streaming.sse_client import EXPIRED, SseClient
 from newswire_notify.streaming.stream_events import StreamFilter
 from tests.notify.conftest import Desk, until
@@ -68,8 +69,10 @@ class Connected:
 
 
 @asynccontextmanager
-async def broadcasting(redis: Redis, keys: Keyspace) -> AsyncIterator[StreamBroadcaster]:
-    broadcaster = StreamBroadcaster(redis, keys)
+async def broadcasting(
+    redis: Redis, keys: Keyspace, on_broadcast: Callable[[str, int], None] = lambda event, readers: None
+) -> AsyncIterator[StreamBroadcaster]:
+    broadcaster = StreamBroadcaster(redis, keys, on_broadcast=on_broadcast)
     stopping = asyncio.Event()
     running = asyncio.create_task(broadcaster.run(stopping))
     await until(lambda: broadcaster.running)
@@ -134,6 +137,28 @@ class TestBroadcaster:
             assert unmatched.body.parts == []
             assert all(each.client.idle and not each.client.wakeup.is_set() for each in (first, second, other_filter))
             assert first.sent == [b"retry: 2000\n"]
+
+    async def test_connected_clients_are_counted_and_reported(self, redis: Redis, desk: Desk, keys: Keyspace) -> None:
+        reach = ReachPublisher(desk.broker, keys, "https://news.example")
+        async with (
+            broadcasting(redis, keys, reach.note) as broadcaster,
+            connected(broadcaster),
+            connected(broadcaster),
+            connected(broadcaster, Filter(publishers=["harbour-post"])) as matched,
+            connected(broadcaster, Filter(publishers=["valley-times"])),
+        ):
+            await desk.put("a1")
+            await until(lambda: matched.body.ids == ["a1.1"])
+        async with broadcasting(redis, keys, reach.note):  # without clients, nothing is reported
+            await desk.put("a2")
+        await reach.publish()
+        await reach.publish()
+        [(_, fields)] = await redis.xrange(keys.outcomes)
+        report = json.loads(fields[b"__data__"])
+        assert (report["type"], report["data"]["events"]) == (
+            "newswire.articles.streamed.v1",
+            [{"event": "a1.1", "readers": 3}],
+        )
 
     async def test_events_that_are_read_together_are_written_together(
         self, redis: Redis, desk: Desk, keys: Keyspace

@@ -39,6 +39,7 @@ from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.newsletters.assembly import assemble_newsletters, transport_of
 from newswire_notify.newsletters.audience import ReaderCounts
+from newswire_notify.newsletters.mail_progress import MailProgressPublisher
 from newswire_notify.portal.assembly import portal_routers
 from newswire_notify.portal.endpoint_warnings import EndpointWarnings
 from newswire_notify.problem_handlers import problem_makers
@@ -49,6 +50,7 @@ from newswire_notify.streaming.events_api import events_router
 from newswire_notify.streaming.http_channels import described_channels
 from newswire_notify.streaming.live_api import live_router
 from newswire_notify.streaming.pull import Pull
+from newswire_notify.streaming.reach_publisher import ReachPublisher
 from newswire_notify.streaming.tokens import StreamTokens
 from newswire_notify.subscriptions import admin_api
 from newswire_notify.subscriptions import api as subscriptions_api
@@ -131,7 +133,8 @@ async def service(
         requests = RequestBroker(records)
         readers = ReaderCounts(newsletters.newsletters, records, keys, newsletter_clock)
         reply_to_requests(requests, Audience(matcher, readers, redis, keys), keys)
-        broadcaster = StreamBroadcaster(records, keys, heartbeat=own.live_heartbeat)
+        reach = ReachPublisher(broker, keys, own.site)
+        broadcaster = StreamBroadcaster(records, keys, heartbeat=own.live_heartbeat, on_broadcast=reach.note)
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
         progress_publisher = DeliveryProgressPublisher(queue, broker, keys, own.site)
@@ -194,7 +197,9 @@ async def service(
                 "live stream": broadcaster.run,
                 "live stream accounts": broadcaster.follow_accounts,
                 "live stream timers": broadcaster.timers.run,
+                "live readers": reach.run,
                 "delivery progress": progress_publisher.run,
+                "mail progress": MailProgressPublisher(newsletters.queue, broker, keys, own.site).run,
                 "owner notices": owner_notifier.run,
                 "delivery history": HistoryTrimmer(queue).run,
                 "backfills": backfills.run,

@@ -299,6 +299,24 @@ async def test_erase_deleted_leaves_nothing_but_what_must_outlive_it(store: News
     assert kept == {"newsletter:n1", "newsletter_slugs", "newsletters_changed", "newsletter_suppressed:n1"}
 
 
+async def test_take_mail_progress_takes_the_changed_numbers_of_alerts_once(store: Newsletters) -> None:
+    await create(store)
+    await add_subscriber(store, "s1", topics="[]")
+    await open_issue(store, fields={"article": "a1", "topics": "[]"})
+    await open_issue(store, "digest", **DIGEST)
+    await expand(store)
+    await store.redis.sadd(store.keys.key("newsletter_progressed"), "expired")
+
+    async def take() -> Any:
+        return await store.call("take_mail_progress", limit=9, fields=["planned", "accepted", "bounced", "returned"])
+
+    assert await take() == [[b"i1", b"n1", b"a1", b"1", b"0", b"0", b"0"]]
+    assert await take() == []
+    await store.redis.hset(store.keys.key("newsletter_issue_mails", "i1"), "s1", "accepted|1|1|0|0")
+    await store.call("bounce_mail", issue="i1", subscriber="s1")
+    assert await take() == [[b"i1", b"n1", b"a1", b"1", b"0", b"1", b"1"]]
+
+
 async def test_withdraw_digests_gives_the_items_of_waiting_ones_back(store: Newsletters) -> None:
     await open_issue(store, audience="", **DIGEST)
     states = {"s1": "planned", "s2": "sending", "s3": "deferred", "s4": "accepted", "s5": "cancelled"}

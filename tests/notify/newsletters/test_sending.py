@@ -1,6 +1,7 @@
 """Alerts from the event to the mail server: who gets what, and what happens when the server refuses, defers or breaks off."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from newswire_notify.newsletters.dkim import new_key
 from newswire_notify.newsletters.issues import alert_id
 from newswire_notify.newsletters.keys import FAMILIES
 from newswire_notify.newsletters.mail_composer import OutgoingMail
+from newswire_notify.newsletters.mail_progress import MailProgressPublisher
 from newswire_notify.newsletters.outcome import Outcome, Stage, outcome_of
 from newswire_notify.newsletters.smtp_server import SmtpUrlError
 from newswire_notify.newsletters.transport import SmtpTransport
@@ -172,6 +174,33 @@ async def test_a_mailbox_that_does_not_exist_gets_no_more_mail(house: House) -> 
         house.clock.now += 86_400
     assert await house.parts.subscribers.suppression(newsletter.id, gone.address_hash) is not None
     assert not house.mail.to("gone@example.org")
+
+
+async def test_the_mails_of_an_alert_are_reported_to_the_publisher(house: House) -> None:
+    newsletter = await house.create()
+    for name in ("reads", "gone", "busy"):
+        await house.reader(newsletter, f"{name}@example.org")
+    await house.reader(newsletter, "daily@example.org", "daily")
+    house.mail.recipient_replies["gone@example.org"] = ["550 5.1.1 no such user"]
+    house.mail.recipient_replies["busy@example.org"] = ["451 4.3.0 later"]
+    publisher = MailProgressPublisher(house.parts.queue, house.desk.broker, house.keys, SITE)
+
+    async def reported() -> dict[str, Any] | None:
+        await publisher.publish()
+        entries = await house.redis.xrevrange(house.keys.outcomes, count=1)
+        said = json.loads(entries[0][1][b"__data__"])
+        found: dict[str, Any] | None = said["data"] if said["type"] == "newswire.mails.progressed.v1" else None
+        return found
+
+    await house.desk.publish("a1")
+    await house.send()
+    counts = {"planned": 3, "accepted": 1, "deferred": 1, "bounced": 1, "returned": 0, "failed": 0, "cancelled": 0}
+    about = {"id": "a1", "version": 1, "event": "a1.1", "newsletter": newsletter.id}
+    assert await reported() == about | counts
+    house.clock.now += 3600
+    await house.send()
+    assert await reported() == about | counts | {"accepted": 2}
+    assert await publisher.publish() == 0
 
 
 async def test_readers_are_asked_once_more_before_a_suppressed_address_gets_mail(house: House) -> None:

@@ -18,6 +18,23 @@ from newswire.storage.article_records import read_article_state
 from newswire_ingest.outcomes.repository import Outcomes
 
 
+class MailOutcomeView(BaseModel):
+    """The mails at once about a version, of all newsletters together. Digests are not counted: their mails hold many articles."""
+
+    planned: int
+    accepted: int
+    """Taken by the mail server."""
+    pending: int
+    """Mails that are waiting, being sent, or to be tried again."""
+    deferred: int
+    """Attempts after which the mail server asked to try again later."""
+    bounced: int
+    """Mails to mailboxes that do not exist, also those that came back after they were accepted."""
+    failed: int
+    cancelled: int
+    """Mails that were not sent any more: the reader unsubscribed, or the article was retracted."""
+
+
 class OutcomeView(BaseModel):
     """The outcome of one version, or of a retraction. null: not known yet, or no longer known after 30 days."""
 
@@ -40,6 +57,9 @@ class OutcomeView(BaseModel):
     """Deliveries that were superseded by a later version."""
     cancelled: int
     """Deliveries that ended with their subscription, or with the article."""
+    mails: MailOutcomeView
+    live_readers: int
+    """Clients of the live stream that were connected and received it as it happened."""
 
 
 class OutcomeList(BaseModel):

@@ -8,18 +8,25 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.asyncapi import OutcomeBatch
-from newswire.events import ArticleFannedOut, ArticleIndexed, DeliveriesProgressed
+from newswire.events import (
+    ArticleFannedOut,
+    ArticleIndexed,
+    ArticlesStreamed,
+    DeliveriesProgressed,
+    MailsProgressed,
+)
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import Message
 from newswire.storage.article_records import ArticleState
-from newswire.storage.redis_functions import FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
 
 LUA = LuaSource("newswire_ingest.outcomes", "outcomes")
 RETENTION = timedelta(days=30)
 MAX_LISTED_VERSIONS = 50
 """The number of newest versions whose outcomes are listed."""
 _ENDED = ("delivered", "dead", "superseded", "cancelled")
+_MAILS = ("planned", "accepted", "deferred", "bounced", "returned", "failed", "cancelled")
 
 
 class Outcomes:
@@ -50,6 +57,13 @@ class Outcomes:
                     await self._note(data.event, "fanned_out", counts)
                 case DeliveriesProgressed() as data:
                     await self._note(data.event, "progressed", {name: getattr(data, name) for name in _ENDED})
+                case MailsProgressed() as data:
+                    counts = {f"mails:{data.newsletter}:{name}": getattr(data, name) for name in _MAILS}
+                    await self._note(data.event, "progressed", counts)
+                case ArticlesStreamed() as data:
+                    await self._note_all(
+                        "progressed", {each.event: {f"live:{data.process}": each.readers} for each in data.events}
+                    )
                 case _:
                     pass
 
@@ -66,8 +80,18 @@ class Outcomes:
         return [_view(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
     async def _note(self, event: str, what: str, data: Mapping[str, str | int]) -> None:
+        await self._functions.call(*self._call(event, what, data)[:3])
+
+    async def _note_all(self, what: str, data: Mapping[str, Mapping[str, str | int]]) -> None:
+        """Store the fields of several events in one round trip."""
+        calls = [self._call(event, what, fields) for event, fields in data.items()]
+        for answer in await self._functions.call_all(calls) if calls else ():
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _call(self, event: str, what: str, data: Mapping[str, str | int]) -> Call:
         kept = int(RETENTION.total_seconds() * 1000)
-        await self._functions.call("note", [self._record(event)], {"report": what, "retention": kept, "fields": data})
+        return Call("note", [self._record(event)], {"report": what, "retention": kept, "fields": data})
 
     def _record(self, event: str) -> str:
         return self._keys.key("outcome", event)
@@ -87,4 +111,17 @@ def _view(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any
         "previously_matched": previously,
         **ended,
         "pending": None if due is None else max(due - sum(ended.values()), 0),
+        "mails": _mails(data),
+        "live_readers": sum(int(value) for name, value in data.items() if name.startswith("live:")),
     }
+
+
+def _mails(data: Mapping[str, str]) -> dict[str, int]:
+    """Return the mails of all newsletters together."""
+    counts = dict.fromkeys(_MAILS, 0)
+    for field, value in data.items():
+        if field.startswith("mails:"):
+            counts[field.rpartition(":")[2]] += int(value)
+    returned = counts.pop("returned")
+    ended = counts["accepted"] + counts["failed"] + counts["cancelled"] + counts["bounced"] - returned
+    return counts | {"pending": max(counts["planned"] - ended, 0)}

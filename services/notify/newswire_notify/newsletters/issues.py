@@ -61,6 +61,24 @@ class ReaderFeedback(StrEnum):
 COUNTED = (*map(str, MailState), *map(str, ReaderFeedback))
 """What is counted for an issue."""
 
+RETURNED = "returned"
+"""The count of mails that bounced after they were accepted."""
+REPORTED = (
+    *map(
+        str,
+        (
+            MailState.PLANNED,
+            MailState.ACCEPTED,
+            MailState.DEFERRED,
+            MailState.BOUNCED,
+            MailState.FAILED,
+            MailState.CANCELLED,
+        ),
+    ),
+    RETURNED,
+)
+"""What is reported of an alert to the publisher of its article."""
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
@@ -153,6 +171,11 @@ class DueGroup:
 def alert_id(newsletter: str, article: str, version: int) -> str:
     """Return the id of the alert about a version of an article."""
     return f"alert.{newsletter}.{article}.{version}"
+
+
+def version_of_alert(issue_id: str) -> int:
+    """Return the version that an alert is about."""
+    return int(issue_id.rpartition(".")[2])
 
 
 def digest_id(newsletter: str, group: str, day: date) -> str:

@@ -112,6 +112,7 @@ FAMILIES = (
     _family("newsletter_issue:<issue>", "hash", "an issue and how many of its mails ended how", "30 days"),
     _family("newsletter_issues:<newsletter>", "zset", "its issues, scored by their time in ms", "30 days"),
     _family("newsletter_issue_mails:<issue>", "hash", "subscriber to the state of the mail", "30 days"),
+    _family("newsletter_progressed", "set", "alerts whose numbers of mails have changed", "until they are reported"),
     _family("newsletter_expanding", "zset", "issues of which not all mails are planned yet", "until they are"),
     _family(
         "newsletter_due:<priority>:<domain>",

@@ -156,7 +156,8 @@ local function settle(p, result, now)
   if mail[1] ~= 'sending' or tonumber(mail[2]) ~= result.attempt then return end
   mail[1] = result.state
   local key, member = p .. 'newsletter_issue:' .. result.issue, result.issue .. '|' .. result.subscriber
-  local priority = redis.call('HGET', key, 'priority') or '1'
+  local facts = redis.call('HMGET', key, 'priority', 'kind')
+  local priority = facts[1] or '1'
   local sent = p .. 'newsletter_domain_sent:' .. result.domain
   if result.state == 'planned' or result.state == 'cancelled' or result.state == 'empty' then
     redis.call('ZREM', sent, member .. '|' .. mail[2])
@@ -174,7 +175,10 @@ local function settle(p, result, now)
   else
     redis.call('ZREM', p .. 'newsletter_due:' .. priority .. ':' .. result.domain, member)
   end
-  if result.state ~= 'planned' and redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, result.state, 1) end
+  if result.state ~= 'planned' and facts[1] then
+    redis.call('HINCRBY', key, result.state, 1)
+    note_progress(p, result.issue, facts[2])
+  end
   redis.call('HSET', mails, result.subscriber, table.concat(mail, '|'))
 end
 
@@ -208,7 +212,25 @@ register('bounce_mail', function(_, a)
   local rest = string.match(redis.call('HGET', mails, a.subscriber) or '', '^accepted(|.*)$')
   if not rest then return end
   redis.call('HSET', mails, a.subscriber, 'bounced' .. rest)
-  if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'bounced', 1) end
+  local kind = redis.call('HGET', key, 'kind')
+  if not kind then return end
+  redis.call('HINCRBY', key, 'bounced', 1)
+  redis.call('HINCRBY', key, 'returned', 1)
+  note_progress(p, a.issue, kind)
+end)
+
+-- Takes the numbers of alerts whose mails have changed since they were last taken. Arguments: {limit, fields: names of counts}. Returns
+-- for each {issue, newsletter, article, the counts in the order of `fields`}; issues that have expired are omitted.
+register('take_mail_progress', function(_, a)
+  local p, taken = a.prefix, {}
+  for _, issue in ipairs(redis.call('SPOP', p .. 'newsletter_progressed', a.limit)) do
+    local found = redis.call('HMGET', p .. 'newsletter_issue:' .. issue, 'newsletter', 'article', unpack(a.fields))
+    if found[1] and found[2] then
+      for at = 3, #found do found[at] = found[at] or '0' end
+      taken[#taken + 1] = {issue, unpack(found)}
+    end
+  end
+  return taken
 end)
 
 -- Reads what mails need of a subscriber: {newsletter, address, state, language, cadence, topics, 1 where the address is suppressed}, or

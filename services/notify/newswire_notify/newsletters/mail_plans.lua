@@ -69,6 +69,7 @@ local function write_plans(p, issue, plans)
   redis.call('PEXPIRE', mails, KEEP_MS)
   enqueue_mails(p, issue.priority, queues)
   redis.call('HINCRBY', p .. 'newsletter_issue:' .. issue.id, 'planned', #fields / 2)
+  note_progress(p, issue.id, issue.kind)
   return #fields / 2
 end
 

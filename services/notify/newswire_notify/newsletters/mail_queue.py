@@ -11,6 +11,7 @@ import orjson
 from newswire.timestamps import epoch_ms, from_epoch_ms
 from newswire_notify.newsletters.issues import (
     PRIORITIES,
+    REPORTED,
     ClaimedMail,
     DueGroup,
     Issue,
@@ -191,6 +192,11 @@ class MailQueue:
     async def count(self, issue_id: str, what: ReaderFeedback) -> None:
         """Count for an issue what a reader did after its mail; nothing where the issue has expired."""
         await self._newsletters.call("count_for_issue", issue=issue_id, name=str(what))
+
+    async def take_progress(self, limit: int) -> list[list[bytes]]:
+        """Return alerts whose mails have changed since the last call: id, newsletter, article, and the counts in `REPORTED`."""
+        taken: list[list[bytes]] = await self._newsletters.call("take_mail_progress", limit=limit, fields=REPORTED)
+        return taken
 
     async def note_bounce(self, issue_id: str, subscriber: str) -> None:
         """Note that an accepted mail came back later; noting it again changes nothing."""

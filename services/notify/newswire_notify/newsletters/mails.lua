@@ -18,6 +18,11 @@ local function enqueue_mail(p, priority, domain, member, due)
   redis.call('ZADD', p .. 'newsletter_domains_due:' .. priority, 'LT', due, domain)
 end
 
+-- Notes that the mails of an alert have changed: `take_mail_progress` returns their numbers.
+local function note_progress(p, issue, kind)
+  if kind == 'alert' then redis.call('SADD', p .. 'newsletter_progressed', issue) end
+end
+
 local function split(text, separator)
   local found = {}
   for part in string.gmatch(text .. separator, '(.-)' .. separator) do found[#found + 1] = part end
@@ -114,6 +119,7 @@ local function plan_mail(p, issue, subscriber, address, from, to, due)
   redis.call('PEXPIRE', mails, KEEP_MS)
   enqueue_mail(p, issue.priority, domain_of(address), issue.id .. '|' .. subscriber, due)
   redis.call('HINCRBY', p .. 'newsletter_issue:' .. issue.id, 'planned', 1)
+  note_progress(p, issue.id, issue.kind)
   return 1
 end
 

@@ -159,6 +159,7 @@ register('erase_deleted', function(_, a)
   for _, id in ipairs(found) do
     redis.call('UNLINK', p .. 'newsletter_issue:' .. id, p .. 'newsletter_issue_mails:' .. id)
     redis.call('ZREM', p .. 'newsletter_expanding', id)
+    redis.call('SREM', p .. 'newsletter_progressed', id)
     redis.call('ZREM', issues, id)
   end
   if #found > 0 then return #found end

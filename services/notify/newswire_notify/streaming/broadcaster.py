@@ -71,8 +71,19 @@ DEFAULT_HEARTBEAT_SECONDS = 15.0
 class StreamBroadcaster:
     """Follows the article stream for all clients of this process."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, *, heartbeat: float = DEFAULT_HEARTBEAT_SECONDS) -> None:
-        """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence."""
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        *,
+        heartbeat: float = DEFAULT_HEARTBEAT_SECONDS,
+        on_broadcast: Callable[[str, int], None] = lambda event, readers: None,
+    ) -> None:
+        """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence.
+
+        ``on_broadcast`` is told of each event that connected clients are sent as it happens, and how many they are.
+        """
+        self._on_broadcast = on_broadcast
         self.running = False
         self.timers = ClientTimers(heartbeat)
         self._redis = redis
@@ -359,12 +370,17 @@ class StreamBroadcaster:
                 group.drop_article(entry.article)
                 for client in group.clients:
                     client.drop_article(entry.article, entry.at)
-        self._match(entry)
+        if readers := self._match(entry):
+            self._on_broadcast(entry.event, readers)
 
-    def _match(self, entry: StreamEvent) -> None:
+    def _match(self, entry: StreamEvent) -> int:
+        """Add an event to what is written next, where it matches; return to how many clients."""
+        readers = 0
         for group in self._groups.values():
             if group.stream_filter.matches(entry):
                 group.pending.append(entry.frame)
+                readers += len(group.clients)
+        return readers
 
     async def _write_pending(self) -> None:
         """Write the events that matched to the clients of each group; groups with the same events share the same bytes."""
