@@ -1,17 +1,20 @@
 """Peers that cannot be measured are skipped, with the reason; the figures of others are shown with their ranges."""
 
+import asyncio
 import json
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from bench.load import request
 from bench.peers import centrifugo, mercure, outpost
-from bench.peers.contestants import Conditions
+from bench.peers.contestants import Conditions, Streaming
 from bench.peers.programs import UnavailableError, built
 from bench.peers.report import store
 from bench.peers.rounds import STREAMS, Results, started
+from bench.peers.streams import BrokenStreamError, Reading
 
 
 @pytest.fixture
@@ -60,6 +63,40 @@ def test_works_that_were_measured_apart_are_kept_in_one_file(tmp_path: Path) -> 
     store(file, "webhooks", {"rate": 1234.5678})
     store(file, "streams", {"rate": 0.5})
     assert json.loads(file.read_text()) == {"webhooks": {"rate": 1235}, "streams": {"rate": 0.5}}
+
+
+async def test_a_round_without_figures_is_an_error_with_the_reason_and_the_next_one_connects_again() -> None:
+    streams_open: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        streams_open.append(writer)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nretry: 1\n\n")
+
+    async def close() -> None:
+        for writer in streams_open:
+            writer.close()
+        streams_open.clear()
+
+    async def send() -> None:
+        for writer in streams_open:
+            writer.write(b"data: {}\n\n")
+
+    async def fail() -> None:
+        await send()
+        raise ConnectionError("the server closed the connection")
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        site = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        streaming = Streaming(site, request("GET", "/"), b"retry: ", b"}\n\n")
+        with closing(await asyncio.to_thread(Reading, streaming, 2)) as readers:
+            with pytest.raises(BrokenStreamError, match="the server closed the connection"):
+                await readers.arrivals(1, close)
+            assert list(map(len, await readers.arrivals(1, send))) == [2]
+            with pytest.raises(BrokenStreamError, match="a publication failed"):
+                await readers.arrivals(1, fail)
+            assert list(map(len, await readers.arrivals(1, send))) == [2]
+        await close()
 
 
 def _program(file: Path, content: str) -> None:
