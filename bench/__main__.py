@@ -12,6 +12,7 @@ from rich.console import Console
 from bench import first_run
 from bench.figures import Figure
 from bench.paths import (
+    cost,
     embargo,
     growth,
     hub,
@@ -57,6 +58,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "live": live.measure,
     "live-single": live_single.measure,
     "stalls": stalls.measure,
+    "cost": cost.measure,
 }
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Measure Newswire against the floors of its machine."
@@ -82,6 +84,9 @@ def measure(
         int, typer.Option(min=growth.FEWEST, help="Most that are on record, or in an index, in what grows.")
     ] = 100_000,
     digests: Annotated[int, typer.Option(min=1000, help="Digests that are planned and composed.")] = 100_000,
+    before: Annotated[
+        Path | None, typer.Option(help="The `newswire` command of an earlier release, for `cost`.", exists=True)
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
 ) -> None:
     """Measure, and print the figures."""
@@ -110,6 +115,7 @@ def measure(
             articles,
             subscribers,
             digests,
+            before,
         )
 
         async def each() -> None:

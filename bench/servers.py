@@ -5,7 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,12 +78,10 @@ UNLIMITED = {f"NEWSWIRE_READ_{name}": "0" for name in ("RATE", "RATE_PER_KEY", "
 
 
 @contextmanager
-def service(name: str, settings: dict[str, str], log: Path) -> Iterator[Server]:
-    """Run `newswire serve` with one service."""
+def service(name: str, settings: dict[str, str], log: Path, command: Sequence[str] = NEWSWIRE) -> Iterator[Server]:
+    """Run `newswire serve` with one service; ``command`` is the `newswire` of this or of another installation."""
     port = free_port()
-    with _running(
-        [*NEWSWIRE, "serve", name, "--port", str(port)], UNLIMITED | settings, port, "/readyz", log
-    ) as server:
+    with _running([*command, "serve", name, "--port", str(port)], UNLIMITED | settings, port, "/readyz", log) as server:
         yield server
 
 

@@ -31,6 +31,8 @@ class Setting:
     on_record: int = 100_000
     subscribers: int = 10_000
     digests: int = 100_000
+    before: Path | None = None
+    """The `newswire` command of an earlier release, for `cost`."""
     _articles: list[Article] = field(default_factory=list)
     _elasticsearch: ElasticsearchServer | None = None
 

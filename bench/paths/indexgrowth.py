@@ -13,6 +13,7 @@ from elasticsearch import AsyncElasticsearch
 from ulid import ULID
 
 from bench.figures import Figure, times
+from bench.index_size import index_bytes
 from bench.publishing import versions
 from bench.setting import Setting, powers_of_ten
 from newswire.article import Article
@@ -138,7 +139,7 @@ async def _elasticsearch(setting: Setting) -> AsyncIterator[Growing]:
     index = ElasticsearchIndex(client, NAMESPACE, index_settings(1, 0, 200))
 
     async def size() -> int:
-        return int((await client.indices.stats(index=index.alias))["_all"]["primaries"]["store"]["size_in_bytes"])
+        return await index_bytes(client, index.alias)
 
     try:
         yield Growing("Elasticsearch", index, size)
