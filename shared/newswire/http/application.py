@@ -31,6 +31,7 @@ from newswire.http import problem_handlers
 from newswire.http import templating as pages
 from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
+from newswire.http.direct_routes import DirectRoutes
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
 from newswire.http.operation_ids import operation_id
@@ -127,6 +128,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app, settings.site, channels)
+    app.add_middleware(DirectRoutes)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         ResponseMiddleware,

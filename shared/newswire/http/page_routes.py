@@ -1,16 +1,15 @@
 """Routes of pages for readers: errors become pages, unless the client asks for JSON."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from newswire.http.direct_routes import Handler, WrappedRoute
 from newswire.http.problem_handlers import ProblemMakers, as_problem
 from newswire.http.problems import ProblemError, unexpected
 
 ErrorPage = Callable[[Request, ProblemError], Awaitable[Response]]
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def prefers_json(request: Request) -> bool:
@@ -26,12 +25,11 @@ def page_route(error_page: ErrorPage, makers: ProblemMakers | None = None) -> ty
     ``makers``: the problems of the domain errors of the service.
     """
 
-    class PageRoute(APIRoute):
+    class PageRoute(WrappedRoute):
         """A route of a page."""
 
-        def get_route_handler(self) -> Handler:
+        def wrapped(self, handle: Handler) -> Handler:
             """Return the handler that turns problems into pages."""
-            handle = super().get_route_handler()
 
             async def handle_or_explain(request: Request) -> Response:
                 try:

@@ -108,10 +108,10 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
         raw = {**sent.raw, "external_id": named}
         return _answer(await articles.put_external(named, sent.model, _change(request, caller, raw, of(request))))
 
-    def by_external_id(external_id: TheirId) -> Find:
+    async def by_external_id(external_id: TheirId) -> Find:
         return partial(articles.find_external, external_id)
 
-    def by_id(article_id: ArticleId) -> Find:
+    async def by_id(article_id: ArticleId) -> Find:
         return partial(articles.find, article_id)
 
     for path, found in (("/by-external-id/{external_id:path}", by_external_id), ("/{article_id}", by_id)):
