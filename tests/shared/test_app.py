@@ -113,7 +113,7 @@ async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
     async with client(redis, Service("a", checks={"x": well})) as (http, app):
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]) == (200, {"a: x": "ok"})
-        app.state.stopping.set()
+        app.state.leaving.set()
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/healthz")).status_code == 200
     async with client(redis, Service("a", checks={"x": well, "y": unwell, "z": failing})) as (http, _):
@@ -266,6 +266,32 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
             assert [chunk async for chunk in chunks] == []
     await asyncio.wait_for(serving, 30)
     assert seen == ["begun", "begun", "drained", "closed"]
+
+
+async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: str, namespace: str) -> None:
+    up = asyncio.Event()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(redis_url=redis_url, namespace=namespace, shutdown_delay=600)
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Service]:
+        yield Service("a", [routes()])
+
+    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    await asyncio.wait_for(up.wait(), 30)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        assert (await http.get("/readyz")).status_code == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(30):
+            while (leaving := await http.get("/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert leaving.json()["checks"]["process"] == "is stopping"
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as other:
+            assert (await other.get("/healthz")).status_code == 200
+    os.kill(os.getpid(), signal.SIGTERM)  # once more: at once
+    await asyncio.wait_for(serving, 30)
 
 
 async def test_an_address_in_use_raises_an_error(redis_url: str) -> None:

@@ -106,6 +106,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
     app.state.keys = Keyspace(settings.namespace)
     app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
+    app.state.leaving = asyncio.Event()
     app.state.stopping = asyncio.Event()
     app.state.failed_loops = {}
     app.state.callers = {}
@@ -161,8 +162,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then shut down streams, consumers and requests gracefully.
 
-    Live streams and loops are stopped before the server waits for its connections: an open stream would otherwise keep the
-    server running.
+    With a ``shutdown_delay`` the process first goes on for that time, while ``/readyz`` is 503. A second signal ends the delay, and
+    a third one the requests that are being answered. Live streams and loops are stopped before the server waits for connections:
+    an open stream would otherwise keep the server running.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -189,7 +191,7 @@ async def _run(
     listener: socket.socket,
     started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
-    stopping: asyncio.Event = app.state.stopping
+    leaving, stopping = app.state.leaving, app.state.stopping
     connections = ConnectionTracker(ConnectionLimits.of(settings, allow_open_files()), settings.trusted_proxies)
     config = uvicorn.Config(
         app,
@@ -209,18 +211,20 @@ async def _run(
     loops = [
         asyncio.create_task(_keep_running(name, run, stopping, app.state.failed_loops)) for name, run in named.items()
     ]
-    with _on_signal(lambda: _stop(server, stopping)):
+    delayed = asyncio.create_task(_stop_after(settings.shutdown_delay, leaving, server, stopping))
+    with _on_signal(lambda: _leave(leaving, server, stopping)):
         handles = [listener, *(listener.dup() for _ in range(MAX_ACCEPTS_PER_TURN - 1))]  # the server closes them
         serving = asyncio.create_task(server.serve(sockets=handles))
         after_start = asyncio.create_task(_after_start(server, serving, started))
         await serving
         stopping.set()
         after_start.cancel()
+        delayed.cancel()
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for task in late:
             log.warning("a background loop did not stop in time", extra={"loop": task.get_name()})
             task.cancel()
-        await asyncio.gather(after_start, *loops, return_exceptions=True)
+        await asyncio.gather(after_start, delayed, *loops, return_exceptions=True)
 
 
 async def _after_start(
@@ -266,6 +270,18 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # signals are handled here, so that the streams stop before the server
+
+
+async def _stop_after(seconds: float, leaving: asyncio.Event, server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    await leaving.wait()
+    if not await pause(stopping, seconds):
+        _stop(server, stopping)
+
+
+def _leave(leaving: asyncio.Event, server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    if leaving.is_set():
+        _stop(server, stopping)
+    leaving.set()
 
 
 def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:

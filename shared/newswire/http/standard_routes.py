@@ -45,7 +45,7 @@ def standard_routes(
     )
     async def readyz() -> dict[str, object]:
         failures: dict[str, str | None] = {**await run_checks(), **app.state.failed_loops}
-        if app.state.stopping.is_set():
+        if app.state.leaving.is_set():
             failures["process"] = "is stopping"
         return check_results(failures, "ready")
 

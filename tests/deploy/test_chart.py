@@ -1,0 +1,174 @@
+"""The Helm chart renders valid objects for small, standard and large installations."""
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy.helm import CHART, helm
+from tests.test_compose import SETTINGS
+
+KUBERNETES = "1.35"
+SIZES = ["small", "standard", "large"]
+GATEWAY = CHART.parents[2] / "gateway"
+Object = dict[str, Any]
+
+
+@cache
+def rendered(size: str) -> list[Object]:
+    done = helm("template", "news", CHART, "-n", "press", "-f", CHART / f"ci/{size}-values.yaml")
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def of_kind(size: str, kind: str) -> dict[str, Object]:
+    return {found["metadata"]["name"]: found for found in rendered(size) if found["kind"] == kind}
+
+
+def refusal(setting: str, size: str | None = "standard") -> str:
+    """Return helm's error if this setting is added to those of a size, or to none."""
+    values = () if size is None else ("-f", CHART / f"ci/{size}-values.yaml")
+    done = helm("template", "news", CHART, *values, "--set", setting)
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_kubernetes_has_every_field_of_every_object(size: str) -> None:
+    own = [found for found in rendered(size) if found["kind"] != "ServiceMonitor"]  # that is the Prometheus Operator's
+    for found in own:
+        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(own[0] | {"specification": {}}, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_helm_finds_nothing_to_object_to(size: str) -> None:
+    done = helm("lint", CHART, "--strict", "-f", CHART / f"ci/{size}-values.yaml")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pods_meet_the_restricted_standard_and_answer_probes(size: str) -> None:
+    deployments = of_kind(size, "Deployment")
+    assert set(deployments) == {f"news-newswire-{name}" for name in (*SETTINGS, "gateway")}
+    for deployment in deployments.values():
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"livenessProbe", "readinessProbe"} <= set(container)
+        assert {"requests", "limits"} == set(container["resources"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_services_get_only_settings_that_they_have_and_secrets_only_as_files(size: str) -> None:
+    for name, settings in SETTINGS.items():
+        container = of_kind(size, "Deployment")[f"news-newswire-{name}"]["spec"]["template"]["spec"]["containers"][0]
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        known = {f"NEWSWIRE_{field.upper()}" for field in all_fields()}
+        assert {variable.removesuffix("_FILE") for variable in variables} <= known
+        assert all(value == f"/run/newswire/{key[9:-5]}" for key, value in variables.items() if key.endswith("_FILE"))
+        given = {key: value for key, value in variables.items() if not key.endswith("_FILE")}
+        settings.model_validate({key[9:].lower(): value for key, value in given.items()})
+
+
+def all_fields() -> set[str]:
+    return set().union(*(settings.model_fields for settings in SETTINGS.values()))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_selector_chooses_the_pods_of_one_deployment(size: str) -> None:
+    pods = {
+        name: found["spec"]["template"]["metadata"]["labels"] for name, found in of_kind(size, "Deployment").items()
+    }
+    for service in of_kind(size, "Service").values():
+        selector = service["spec"]["selector"]
+        assert sum(selector.items() <= labels.items() for labels in pods.values()) == 1
+    for name, deployment in of_kind(size, "Deployment").items():
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= pods[name].items()
+
+
+def test_the_operators_port_is_not_reachable_through_the_ingress() -> None:
+    (ingress,) = of_kind("standard", "Ingress").values()
+    (rule,) = ingress["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert (rule["host"], backend) == ("news.example", {"name": "news-newswire", "port": {"name": "http"}})
+    assert of_kind("standard", "Service")["news-newswire"]["spec"]["ports"] == [
+        {"name": "http", "port": 80, "targetPort": "public"}
+    ]
+    (policy,) = (found for name, found in of_kind("standard", "NetworkPolicy").items() if name.endswith("-gateway"))
+    public, operators = policy["spec"]["ingress"]
+    assert public["ports"] == [{"port": "public"}]
+    assert operators["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+def test_only_search_reaches_elasticsearch_and_only_notify_the_world() -> None:
+    ports = {
+        name.removeprefix("news-newswire-"): {
+            port["port"] for rule in found["spec"]["egress"] for port in rule["ports"]
+        }
+        for name, found in of_kind("standard", "NetworkPolicy").items()
+    }
+    assert [name for name in ports if 9200 in ports[name]] == ["search"]
+    assert [name for name in ports if 80 in ports[name] or 25 in ports[name]] == ["notify"]
+    assert ports["gateway"] == ports["operations"] == {53, "http"}
+
+
+def test_a_scaled_service_has_no_fixed_number_of_replicas() -> None:
+    scaled = of_kind("large", "HorizontalPodAutoscaler")
+    assert set(scaled) == {f"news-newswire-{name}" for name in ("ingest", "search", "notify")}
+    for name in scaled:
+        assert "replicas" not in of_kind("large", "Deployment")[name]["spec"]
+        assert name in of_kind("large", "PodDisruptionBudget")
+
+
+def test_images_in_a_bucket_need_no_volume() -> None:
+    assert of_kind("large", "PersistentVolumeClaim") == {}
+    (claim,) = of_kind("small", "PersistentVolumeClaim").values()
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert of_kind("small", "Deployment")["news-newswire-ingest"]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_what_is_missing_or_contradictory_is_said_with_its_remedy() -> None:
+    assert "set publicUrl: the address under which readers reach Newswire" in refusal("publicUrl=")
+    assert "set secretSettings.REDIS_URL to the Secret and key" in refusal("publicUrl=https://news.example", size=None)
+    assert "ReadWriteMany, or a bucket" in refusal("ingest.replicas=2", size="small")
+    assert "search: REDIS_URL is set in settings and in secretSettings" in refusal(
+        "search.settings.REDIS_URL=redis://x"
+    )
+    assert "NEWSWIRE_REDIS_URL" in refusal("settings.NEWSWIRE_REDIS_URL=x")
+    assert "replica" in refusal("ingest.replica=3")
+
+
+def test_the_gateway_routes_as_in_the_compose_file() -> None:
+    data = of_kind("small", "ConfigMap")["news-newswire-gateway"]["data"]
+    for name, source in {
+        "nginx.conf": "nginx.conf",
+        "routes.conf": "routes.conf",
+        "operators.conf": "operators-open.conf",
+        "operators-in-public.conf": "operators-closed.conf",
+    }.items():
+        assert data[name].strip() == (GATEWAY / source).read_text().strip(), name
+    for service in SETTINGS:
+        assert f"upstream {service} {{ server news-newswire-{service}:8000" in data["upstreams.conf"]
+
+
+def test_nginx_accepts_the_configuration_of_the_gateway(tmp_path: Path) -> None:
+    data = of_kind("small", "ConfigMap")["news-newswire-gateway"]["data"]
+    for name, content in data.items():
+        moved = content.replace("/tmp/", "/etc/nginx/newswire/").replace("/etc/nginx/newswire", str(tmp_path))
+        (tmp_path / name).write_text(re.sub(r"server news-newswire-\w+:", "server 127.0.0.1:", moved))
+    done = subprocess.run(["nginx", "-t", "-c", tmp_path / "nginx.conf"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
