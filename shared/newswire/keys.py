@@ -178,6 +178,13 @@ FAMILIES = (
     KeyFamily("user-emails", "hash", "the folded e-mail addresses of all users, each to the id", "no expiry"),
     KeyFamily("sessions:of:<user>", "zset", "the ids of a user's sessions, by their start", "30 days"),
     KeyFamily("session:<session>", "hash", "a browser in which a user is signed in", "7 days after its last use"),
+    KeyFamily(
+        "passkeys:of:<user>",
+        "hash",
+        "a user's passkeys: public key, counter, name",
+        "until they or the user are removed",
+    ),
+    KeyFamily("passkey-challenge:<challenge>", "string", "a challenge for a passkey was used", "10 minutes"),
     KeyFamily("one-time-link:<link>", "string", "what a link grants once", "15 minutes to 7 days, or until it is used"),
     KeyFamily(
         "user-mails", "zset", "the mails to users that wait, by when each is due", "until sent, at most 24 hours"

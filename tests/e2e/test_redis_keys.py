@@ -38,6 +38,7 @@ from newswire_notify.websub.keys import FAMILIES as HUB
 from newswire_search.keys import FAMILIES as SEARCH
 from tests.cli.running import Running, newswire
 from tests.ingest.media.images import jpeg
+from tests.ingest.passkeys.authenticator import Authenticator
 from tests.polling import until
 
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
@@ -275,11 +276,22 @@ def people_sign_in(client: Client, site: str) -> None:
     with httpx.Client(base_url=site, trust_env=False, follow_redirects=True) as browser:
         page = browser.post(path)
         assert page.status_code == 200
-        preview_a_draft(browser, {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]})
+        form = {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]}
+        preview_a_draft(browser, form)
+        use_a_passkey(browser, form, site.replace("127.0.0.1", "localhost"))
     guess = {"email": "ida@harbour.example", "password": "a guess"}
     assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
     forgotten = httpx.post(f"{site}/forgot-password", data={"email": "ida@harbour.example"}, trust_env=False)
     assert forgotten.is_success
+
+
+def use_a_passkey(browser: httpx.Client, form: dict[str, str], site: str) -> None:
+    """Add a passkey, and sign in with it."""
+    authenticator = Authenticator(origin=site)
+    made = authenticator.create(browser.get("/account/passkeys/options").text)
+    assert browser.post("/account/passkeys", data=form | {"name": "Phone", "credential": made}).is_success
+    answer = authenticator.get(browser.get("/sign-in/passkey/options").text)
+    assert browser.post("/sign-in/passkey", data={"credential": answer}).url.path == "/desk"
 
 
 def a_subscriber_opens_the_portal(client: Client, site: str, endpoint: str) -> None:

@@ -1,4 +1,4 @@
-"""Users are part of a backup; their sessions and one-time links are not."""
+"""Users and their passkeys are part of a backup; their sessions and one-time links are not."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,9 +8,12 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import create_account
 from newswire.keys import Keyspace
 from newswire.observability.audit import COMMAND_LINE
+from newswire.timestamps import utc_now
 from newswire.users.one_time_links import LinkPurpose
 from newswire.users.roles import Role
 from newswire.users.service import Client, UserService
+from newswire_ingest.passkeys.models import Passkey
+from newswire_ingest.passkeys.repository import Passkeys
 from newswire_operations.backup.restore import restore_backup
 from newswire_operations.backup.write import write_backup
 from newswire_operations.stores import Stores
@@ -29,6 +32,8 @@ async def test_a_user_signs_in_again_after_a_restore(redis: Redis, namespace: st
     session = await service.sign_in(user.email, PASSWORD, BROWSER)
     assert session is not None
     link = await service.make_link(user, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
+    passkey = Passkey("a2V5", "Phone", b"public", 7, utc_now().replace(microsecond=0), None, synced=True)
+    await Passkeys(redis, keys).add(user.id, passkey)
     file = tmp_path / "newswire.backup"
     stores = Stores(redis, redis, keys)
     await write_backup(stores, file.with_suffix(".draft"), file, lambda title, total: nullcontext(lambda: None))
@@ -37,6 +42,7 @@ async def test_a_user_signs_in_again_after_a_restore(redis: Redis, namespace: st
 
     await restore_backup(stores, file, lambda: None)
     assert [found.memberships for found in await service.users.list(account="Harbour Post")] == [roles]
+    assert await Passkeys(redis, keys).list(user.id) == [passkey]
     assert await service.sessions.find(session.token) is None
     assert await service.linked_user(LinkPurpose.SIGN_IN, link) is None
     assert await service.sign_in("IDA@harbour.example", PASSWORD, BROWSER) is not None

@@ -52,7 +52,8 @@ from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.users import account_pages, password_pages, sign_in_pages, user_pages, users_api
+from newswire_ingest.users import password_pages, user_pages, users_api
+from newswire_ingest.users.all_pages import sign_in_routers
 
 MAX_MEMORY_SHARE = 0.85
 """The share of Redis' memory that publishing may use; the rest is reserved for deliveries."""
@@ -74,6 +75,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     outcomes = Outcomes(redis, keys)
     users = UserService(redis, keys)
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
+    sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
@@ -103,9 +105,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             audit_api.router(redis, keys),
             admin_api.router(OperatorActions(articles, store, redis, keys)),
             users_api.router(users, settings.site),
-            sign_in_pages.router(users, browsers, workspace),
+            *sign_in,
             password_pages.router(users, workspace),
-            account_pages.router(users, browsers, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
             *desk_routers(drafts, audiences, articles, store, outcomes, media, visits, PROBLEMS, redis, keys),
         ],

@@ -43,6 +43,7 @@ class Purpose(StrEnum):
     LIST_CURSOR = "list cursor"
     EVENTS_CURSOR = "events cursor"
     STREAM_TOKEN = "stream token"  # noqa: S105 (the name of a purpose)
+    PASSKEY_CHALLENGE = "passkey challenge"
     NEWSLETTER_FORM = "newsletter form"
     NEWSLETTER_CONFIRMATION = "newsletter confirmation"
     NEWSLETTER_PREFERENCES = "newsletter preferences"

@@ -92,6 +92,10 @@ class Act(StrEnum):
     USER_LINKED = "user.linked"
     """A one-time link was made for a user."""
     USER_PASSWORD_SET = "user.password_set"  # noqa: S105 (the name of an act)
+    USER_PASSKEY_ADDED = "user.passkey_added"
+    USER_PASSKEY_REMOVED = "user.passkey_removed"
+    USER_PASSKEY_CLONED = "user.passkey_cloned"
+    """A sign-in was refused: the counter of the passkey went back, so there are two authenticators with it."""
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"

@@ -30,7 +30,7 @@ class FailureLimit:
 PER_USER_AND_NETWORK = FailureLimit(10, 15 * 60)
 PER_NETWORK = FailureLimit(50, 15 * 60)
 PER_USER = FailureLimit(200, 60 * 60)
-_LIMITS = (PER_USER_AND_NETWORK, PER_NETWORK, PER_USER)
+_FAILURES = "sign-in-failures"
 
 
 class TooManyFailuresError(Exception):
@@ -49,46 +49,52 @@ class SignInLimits:
         self._keys = keys
         self._functions = user_functions(redis, keys)
 
-    async def check(self, email: str, network: str) -> None:
-        """Check whether an attempt is accepted.
+    async def check(self, email: str | None, network: str) -> None:
+        """Check whether an attempt is accepted. ``email``: None where none was typed; then only the network counts.
 
         Raises:
             TooManyFailuresError: it is not; nothing about the user was looked at.
         """
-        names = self._names(email, network)
+        counters = self._counters(email, network)
         async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
+            for name, _ in counters:
                 pipe.get(name)
                 pipe.ttl(name)
             found = await pipe.execute()
         waits = [
             max(int(seconds), 1)
-            for count, seconds, limit in zip(found[::2], found[1::2], _LIMITS, strict=True)
+            for count, seconds, (_, limit) in zip(found[::2], found[1::2], counters, strict=True)
             if count is not None and int(count) >= limit.failures
         ]
         if waits:
             metrics.authentication_failures.labels("slowed_down").inc()
             raise TooManyFailuresError(max(waits))
 
-    async def failed(self, email: str, network: str) -> None:
+    async def failed(self, email: str | None, network: str) -> None:
         """Count a failure, log it, and report a limit that it reached."""
         metrics.authentication_failures.labels("refused").inc()
-        arguments = {"seconds": [limit.seconds for limit in _LIMITS]}
-        counts = await self._functions.call("count_failures", self._names(email, network), arguments)
-        log.warning("sign-in failed", extra={"network": network, "failures_of_network": int(counts[1])})
-        if any(int(count) == limit.failures for count, limit in zip(counts, _LIMITS, strict=True)):
+        counters = self._counters(email, network)
+        arguments = {"seconds": [limit.seconds for _, limit in counters]}
+        counts = await self._functions.call("count_failures", [name for name, _ in counters], arguments)
+        log.warning("sign-in failed", extra={"network": network, "failures_of_network": int(counts[0])})
+        if any(int(count) == limit.failures for count, (_, limit) in zip(counts, counters, strict=True)):
             log.warning("too many failed sign-ins: further ones are rejected", extra={"network": network})
 
     async def succeeded(self, email: str, network: str) -> None:
         """Forget the failures of this user from this network."""
-        await self._redis.delete(self._names(email, network)[0])
+        await self._redis.delete(self._name(f"{_hashed(email)} {network}"))
 
-    def _names(self, email: str, network: str) -> list[str]:
+    def _counters(self, email: str | None, network: str) -> list[tuple[str, FailureLimit]]:
+        """Return the names of the counters of an attempt, that of the network first, each with its limit."""
+        of_network = [(self._name(f"network {network}"), PER_NETWORK)]
+        if email is None:
+            return of_network
         user = _hashed(email)
-        return [
-            self._keys.key("sign-in-failures", name)
-            for name in (_hashed(f"{user} {network}"), _hashed(f"network {network}"), user)
-        ]
+        of_user = (self._name(f"{user} {network}"), PER_USER_AND_NETWORK), (self._keys.key(_FAILURES, user), PER_USER)
+        return [*of_network, *of_user]
+
+    def _name(self, counted: str) -> str:
+        return self._keys.key(_FAILURES, _hashed(counted))
 
 
 PASSWORD_MAILS_PER_ADDRESS = FailureLimit(3, 60 * 60)

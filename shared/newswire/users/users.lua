@@ -126,6 +126,31 @@ local function claim_mail_requests(keys, args)
   return found
 end
 
+-- KEYS user, the user's passkeys; arguments: id, passkey, max. Returns OK | MISSING (no such user) | TAKEN | FULL
+local function add_passkey(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then return 'MISSING' end
+  if redis.call('HEXISTS', keys[2], args.id) == 1 then return 'TAKEN' end
+  if redis.call('HLEN', keys[2]) >= args.max then return 'FULL' end
+  redis.call('HSET', keys[2], args.id, args.passkey)
+  return 'OK'
+end
+
+-- KEYS the user's passkeys; arguments: id, before and after (the stored passkey). Returns whether it was as before.
+local function replace_passkey(keys, args)
+  if redis.call('HGET', keys[1], args.id) ~= args.before then return 0 end
+  redis.call('HSET', keys[1], args.id, args.after)
+  return 1
+end
+
+-- KEYS user, the user's passkeys; arguments: id. Returns OK | MISSING | LAST (without it, the user could not sign in)
+local function remove_passkey(keys, args)
+  if redis.call('HEXISTS', keys[2], args.id) == 0 then return 'MISSING' end
+  local has_password = redis.call('HEXISTS', keys[1], 'password') == 1
+  if not has_password and redis.call('HLEN', keys[2]) == 1 then return 'LAST' end
+  redis.call('HDEL', keys[2], args.id)
+  return 'OK'
+end
+
 register('create_user', create_user)
 register('update_user', update_user)
 register('delete_user', delete_user)
@@ -137,3 +162,6 @@ register('end_sessions', end_sessions)
 register('count_failures', count_failures)
 register('add_mail_request', add_mail_request)
 register('claim_mail_requests', claim_mail_requests)
+register('add_passkey', add_passkey)
+register('replace_passkey', replace_passkey)
+register('remove_passkey', remove_passkey)

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from pydantic import HttpUrl
 
 from newswire.auth.accounts import create_account
+from newswire.auth.signed_tokens import SignedTokens
 from newswire.observability.audit import COMMAND_LINE
 from newswire.users.models import User
 from newswire.users.roles import Role
 from newswire.users.service import UserService
 from newswire.workspace.frame import home_of
+from newswire_ingest.passkeys.models import RelyingParty
+from newswire_ingest.passkeys.service import PasskeyService
 from tests.ingest.conftest import Ingest
 
 PASSWORD = "velvet ferry onion quay"
@@ -33,6 +37,10 @@ class Browser:
         response = await self.http.get(path, headers=self.headers, follow_redirects=True)
         self.page = response.text
         return response
+
+    async def get_json(self, path: str) -> httpx.Response:
+        """Ask for a document as scripts do; the page stays."""
+        return await self.http.get(path, headers=self.headers | {"Accept": "application/json"})
 
     async def post(
         self, path: str, *, follow: bool = True, origin: str = SITE, **fields: str | list[str]
@@ -58,10 +66,22 @@ class Desk:
     ingest: Ingest
     service: UserService
     browsers: list[Browser] = field(default_factory=list)
+    site: str = SITE
+
+    @property
+    def service_of_passkeys(self) -> PasskeyService:
+        """The passkeys of the users."""
+        redis, keys = self.ingest.redis, self.ingest.keys
+        party = RelyingParty("news.example", "Newswire", SITE)
+        return PasskeyService(redis, keys, self.service, SignedTokens(redis, keys), party)
+
+    def at(self, public_url: HttpUrl, opened: str) -> "Desk":
+        """Return the same with another public address, opened at an address."""
+        return Desk(self.ingest.with_settings(public_url=public_url), self.service, self.browsers, opened)
 
     def browser(self, language: str = "en") -> Browser:
         """Return a new browser without cookies."""
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(self.ingest.app), base_url=SITE)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(self.ingest.app), base_url=self.site)
         browser = Browser(http)
         browser.headers["Accept-Language"] = language
         self.browsers.append(browser)

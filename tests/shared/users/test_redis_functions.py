@@ -177,3 +177,34 @@ async def test_claim_mail_requests_leases_what_is_due(store: Store) -> None:
     assert await store.call("claim_mail_requests", store.key("user-mails"), now=NOW, **claim) == [b"b"]
     assert await store.call("claim_mail_requests", store.key("user-mails"), now=NOW, **claim) == []
     assert await store.redis.zscore(store.key("user-mails"), "a") == NOW + 1000
+
+
+async def test_add_passkey_takes_each_once_up_to_a_number_and_needs_a_user(store: Store) -> None:
+    names = [store.key("user", "u1"), store.key("passkeys", "of", "u1")]
+    assert await store.call("add_passkey", *names, id="a", passkey="1", max=2) == b"MISSING"
+    await store.create()
+    assert await store.call("add_passkey", *names, id="a", passkey="1", max=2) == b"OK"
+    assert await store.call("add_passkey", *names, id="a", passkey="2", max=2) == b"TAKEN"
+    assert await store.call("add_passkey", *names, id="b", passkey="2", max=2) == b"OK"
+    assert await store.call("add_passkey", *names, id="c", passkey="3", max=2) == b"FULL"
+    assert await store.redis.hgetall(names[1]) == {b"a": b"1", b"b": b"2"}
+
+
+async def test_replace_passkey_needs_the_one_that_was_read(store: Store) -> None:
+    name = store.key("passkeys", "of", "u1")
+    assert await store.call("replace_passkey", name, id="a", before="1", after="2") == 0
+    await store.redis.hset(name, "a", "1")
+    assert await store.call("replace_passkey", name, id="a", before="1", after="2") == 1
+    assert await store.call("replace_passkey", name, id="a", before="1", after="3") == 0
+    assert await store.redis.hget(name, "a") == b"2"
+
+
+async def test_remove_passkey_keeps_the_last_credential(store: Store) -> None:
+    names = [store.key("user", "u1"), store.key("passkeys", "of", "u1")]
+    await store.create()
+    await store.redis.hset(names[1], mapping={"a": "1", "b": "2"})
+    assert await store.call("remove_passkey", *names, id="c") == b"MISSING"
+    assert await store.call("remove_passkey", *names, id="a") == b"OK"
+    assert await store.call("remove_passkey", *names, id="b") == b"LAST"
+    await store.redis.hset(names[0], "password", "x")
+    assert await store.call("remove_passkey", *names, id="b") == b"OK"

@@ -1,6 +1,7 @@
 """The pages on which users manage their own sign-in: name, password, browsers, and proving again who they are."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -11,38 +12,83 @@ from newswire.users.sign_in_limits import TooManyFailuresError
 from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, client_of_request, local_path
 from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
+from newswire_ingest.passkeys.models import MAX_PASSKEYS
+from newswire_ingest.passkeys.service import PasskeyService
 from newswire_ingest.users.browser_names import browser_name
-from newswire_ingest.users.sign_in_pages import PACKAGE, too_many_failures
+from newswire_ingest.users.sign_in_pages import PACKAGE, PASSKEYS_SCRIPT, too_many_failures
 
 PROVE_PATH = "/account/prove"
 
 
-def router(service: UserService, browsers: BrowserSessions, workspace: Workspace) -> APIRouter:
-    """Return the pages."""
-    routes = workspace.routes()
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """Shows the page of the account, and the one on which users prove who they are."""
+
+    service: UserService
+    passkeys: PasskeyService | None
+    workspace: Workspace
 
     async def account(
-        request: Request, signed_in: SignedIn, shown: Mapping[str, str] | None = None, *, status: int = 200
+        self, request: Request, signed_in: SignedIn, shown: Mapping[str, str] | None = None, *, status: int = 200
     ) -> Response:
-        return workspace.page(
+        """Return the page. ``shown``: what was done, or what is wrong with which field, and what was typed there."""
+        is_fresh = self.service.sessions.is_fresh(signed_in.session)
+        return self.workspace.page(
             request,
             "account.html",
             signed_in,
             package=PACKAGE,
             status=status,
+            scripts=[PASSKEYS_SCRIPT] if self.passkeys and is_fresh else (),
             session=signed_in.session,
-            sessions=await service.sessions.list(signed_in.user.id),
+            sessions=await self.service.sessions.list(signed_in.user.id),
             shown=shown or {},
             browser_name=browser_name,
+            passkeys=await self.passkeys.passkeys.list(signed_in.user.id) if self.passkeys else None,
+            max_passkeys=MAX_PASSKEYS,
+            suggested=browser_name(request.headers.get("user-agent", "")),
+            passkeys_at=self._other_address(request),
+            is_fresh=is_fresh,
         )
+
+    async def prove(self, request: Request, signed_in: SignedIn, status: int = 200, error: str = "") -> Response:
+        """Return the page on which a user proves its identity again."""
+        here = self.passkeys if not self._other_address(request) else None
+        with_passkeys = bool(here and await here.passkeys.list(signed_in.user.id))
+        return self.workspace.page(
+            request,
+            "prove.html",
+            signed_in,
+            package=PACKAGE,
+            status=status,
+            scripts=[PASSKEYS_SCRIPT] if with_passkeys else (),
+            error=error,
+            following=local_path(request.query_params.get("next", ""), ACCOUNT_PATH),
+            with_passkeys=with_passkeys,
+        )
+
+    def _other_address(self, request: Request) -> str:
+        """Return where to open the site for passkeys, if that is not where the browser is."""
+        site = self.passkeys.site if self.passkeys else None
+        return "" if site is None or site.is_at(request.headers.get("host", "")) else site.origin
+
+
+def router(service: UserService, browsers: BrowserSessions, workspace: Workspace, view: AccountView) -> APIRouter:
+    """Return the pages."""
+    routes = workspace.routes()
 
     @routes.get(ACCOUNT_PATH)
     async def account_page(request: Request) -> Response:
         signed_in = await browsers.require(request)
         done = request.query_params.get("done")
-        known = {"password": "password_set", "saved": "saved"}
-        wording = texts(workspace.language(request))
-        return await account(request, signed_in, {"done": wording[known[done]]} if done in known else {})
+        known = {
+            "password": "password_set",
+            "saved": "saved",
+            "passkey": "passkey_added",
+            "passkey-removed": "passkey_removed",
+        }
+        wording = texts(workspace.language(request), PACKAGE)
+        return await view.account(request, signed_in, {"done": wording[known[done]]} if done in known else {})
 
     @routes.post(f"{ACCOUNT_PATH}/name")
     async def change_name(request: Request) -> Response:
@@ -54,7 +100,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             )
         except InvalidUserError:
             error = texts(workspace.language(request))["invalid_name"]
-            return await account(request, signed_in, {"name_error": error}, status=422)
+            return await view.account(request, signed_in, {"name_error": error}, status=422)
         return RedirectResponse(f"{ACCOUNT_PATH}?done=saved", 303)
 
     @routes.post(f"{ACCOUNT_PATH}/password")
@@ -67,16 +113,16 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
                 confirmed = await service.confirm_password(signed_in.session, user, sent.one("current"), client)
             except TooManyFailuresError as error:
                 message = too_many_failures(wording, error)
-                return await account(request, signed_in, {"current_error": message}, status=429)
+                return await view.account(request, signed_in, {"current_error": message}, status=429)
             if confirmed is None:
-                return await account(request, signed_in, {"current_error": wording["wrong_password"]}, status=403)
+                return await view.account(request, signed_in, {"current_error": wording["wrong_password"]}, status=403)
         elif not service.sessions.is_fresh(signed_in.session):
             return RedirectResponse(PROVE_PATH, 303)
         try:
             by = actor_of(user, client)
             await service.set_password(user, sent.one("password"), by=by, keep_session=signed_in.session.id)
         except WeakPasswordError:
-            return await account(request, signed_in, {"password_error": wording["weak_password"]}, status=422)
+            return await view.account(request, signed_in, {"password_error": wording["weak_password"]}, status=422)
         return RedirectResponse(f"{ACCOUNT_PATH}?done=password", 303)
 
     @routes.post(f"{ACCOUNT_PATH}/sessions/end")
@@ -92,7 +138,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
 
     @routes.get(PROVE_PATH)
     async def prove_page(request: Request) -> Response:
-        return prove(request, await browsers.require(request))
+        return await view.prove(request, await browsers.require(request))
 
     @routes.post(PROVE_PATH)
     async def prove_identity(request: Request) -> Response:
@@ -104,15 +150,9 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
                 signed_in.session, signed_in.user, sent.one("password"), client_of_request(request)
             )
         except TooManyFailuresError as error:
-            return prove(request, signed_in, 429, too_many_failures(wording, error))
+            return await view.prove(request, signed_in, 429, too_many_failures(wording, error))
         if confirmed is None:
-            return prove(request, signed_in, 403, wording["wrong_password"])
+            return await view.prove(request, signed_in, 403, wording["wrong_password"])
         return RedirectResponse(local_path(request.query_params.get("next", ""), ACCOUNT_PATH), 303)
-
-    def prove(request: Request, signed_in: SignedIn, status: int = 200, error: str = "") -> Response:
-        following = local_path(request.query_params.get("next", ""), ACCOUNT_PATH)
-        return workspace.page(
-            request, "prove.html", signed_in, package=PACKAGE, status=status, error=error, following=following
-        )
 
     return routes

@@ -1,6 +1,7 @@
 """The pages for signing in: by password, or by a one-time link. GET never changes anything, and never uses a link up."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 
 from fastapi import APIRouter, Request
@@ -8,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from newswire.concurrency.offload import OffloadError
 from newswire.http.forms import FormData, read_form
+from newswire.http.templating import add_asset
 from newswire.users.models import StartedSession, UserChangedError, WeakPasswordError
 from newswire.users.one_time_links import LinkPurpose
 from newswire.users.service import UserService, actor_of
@@ -21,35 +23,58 @@ from newswire.workspace.browser_sessions import (
 )
 from newswire.workspace.frame import Workspace, home_of
 from newswire.workspace.texts import texts
+from newswire_ingest.passkeys.models import RelyingParty
 
 PACKAGE = "newswire_ingest.users"
 FORGOT_PATH = "/forgot-password"
+PASSKEYS_SCRIPT = add_asset(PACKAGE, "passkeys.js")
 
 
-def router(service: UserService, browsers: BrowserSessions, workspace: Workspace) -> APIRouter:
-    """Return the pages."""
-    routes = workspace.routes()
+@dataclass(frozen=True, slots=True)
+class SignInForm:
+    """Shows the page, and what follows it."""
 
-    def form(request: Request, *, email: str = "", error: str = "", status: int = 200, **headers: str) -> Response:
-        following = local_path(request.query_params.get("next", ""), "")
-        return workspace.page(
+    workspace: Workspace
+    browsers: BrowserSessions
+    site: RelyingParty | None
+    """For passkeys; None where browsers cannot have them."""
+
+    def show(
+        self, request: Request, *, email: str = "", error: str = "", status: int = 200, **headers: str
+    ) -> Response:
+        """Return the page; ``email`` is what was typed."""
+        with_passkeys = self.site is not None and self.site.is_at(request.headers.get("host", ""))
+        return self.workspace.page(
             request,
             "sign_in.html",
             None,
             package=PACKAGE,
             status=status,
             headers=headers,
+            scripts=[PASSKEYS_SCRIPT] if with_passkeys else (),
             email=email[:254],
             error=error,
-            following=following,
+            following=local_path(request.query_params.get("next", ""), ""),
+            with_passkeys=with_passkeys,
         )
+
+    def welcome(self, started: StartedSession, path: str = "") -> Response:
+        """Return the response that puts a session into the browser and leads to a page, by default to where the user works."""
+        response = RedirectResponse(path or home_of(started.user), 303)
+        self.browsers.start(response, started)
+        return response
+
+
+def router(service: UserService, browsers: BrowserSessions, workspace: Workspace, form: SignInForm) -> APIRouter:
+    """Return the pages."""
+    routes = workspace.routes()
 
     @routes.get(SIGN_IN_PATH)
     async def sign_in_page(request: Request) -> Response:
         signed_in = await browsers.find(request)
         if signed_in:
             return RedirectResponse(local_path(request.query_params.get("next", ""), home_of(signed_in.user)), 303)
-        return form(request)
+        return form.show(request)
 
     @routes.post(SIGN_IN_PATH)
     async def sign_in(request: Request) -> Response:
@@ -60,12 +85,12 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             started = await service.sign_in(email, sent.one("password"), client_of_request(request))
         except TooManyFailuresError as error:
             message = too_many_failures(wording, error)
-            return form(request, email=email, error=message, status=429, **{"Retry-After": str(error.seconds)})
+            return form.show(request, email=email, error=message, status=429, **{"Retry-After": str(error.seconds)})
         except OffloadError:
-            return form(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
+            return form.show(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
         if started is None:
-            return form(request, email=email, error=wording["wrong_sign_in"], status=403)
-        return welcomed(started, local_path(request.query_params.get("next", ""), ""))
+            return form.show(request, email=email, error=wording["wrong_sign_in"], status=403)
+        return form.welcome(started, local_path(request.query_params.get("next", ""), ""))
 
     @routes.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -88,7 +113,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         user = await service.linked_user(LinkPurpose.SIGN_IN, token, use=True)
         if user is None:
             return ended(request)
-        return welcomed(await service.start_session(user, client_of_request(request), method="link"))
+        return form.welcome(await service.start_session(user, client_of_request(request), method="link"))
 
     @routes.get("/invitation/{token}")
     async def invitation_page(request: Request, token: str) -> Response:
@@ -139,13 +164,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
         except UserChangedError:
             return ended(request)
         await service.linked_user(purpose, token, use=True)
-        return welcomed(await service.start_session(user, client, method="link"))
-
-    def welcomed(started: StartedSession, path: str = "") -> Response:
-        """Return the response that puts a session into the browser and leads to a page, by default to where the user works."""
-        response = RedirectResponse(path or home_of(started.user), 303)
-        browsers.start(response, started)
-        return response
+        return form.welcome(await service.start_session(user, client, method="link"))
 
     def ended(request: Request) -> Response:
         wording = texts(workspace.language(request))

@@ -1,0 +1,1 @@
+"""Passkeys: credentials of WebAuthn with which users sign in without a password."""
