@@ -6,7 +6,7 @@ the same (`newswire.text.folding.fold`).
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from newswire.article import Article, Tombstone
 from newswire.concurrency.lazy import lazy
 from newswire.text.analysis import (
+    BETWEEN,
     DEFAULT,
     SEPARATOR,
     Read,
@@ -26,6 +27,7 @@ from newswire.text.analysis import (
     read_article,
     title_terms,
     value_terms,
+    value_text,
 )
 from newswire.text.folding import fold
 from newswire.text.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
@@ -121,19 +123,26 @@ def field_terms(article: Article, field: TextField) -> list[str]:
         return title_terms(article)
     if field == "joined":
         return article_joined_terms(article)
-    values = {
-        "author": article.author_names,
-        "category": [article.category] if article.category else [],
-        "topic": article.topics,
-        "publisher": [article.publisher],
-        "language": [article.language],
-    }[field]
     found: list[str] = []
-    for value in values:
+    for value in _VALUES[field](article):
         for reading in value_terms(value):
             found += reading
             found.append(SEPARATOR)
     return found[:-1]
+
+
+def field_text(article: Article, field: TextField) -> str:
+    """Return `field_terms` of a field that has values, joined by spaces."""
+    return BETWEEN.join(filter(None, map(value_text, _VALUES[field](article))))
+
+
+_VALUES: Mapping[TextField, Callable[[Article], list[str]]] = {
+    "author": lambda article: article.author_names,
+    "category": lambda article: [article.category] if article.category else [],
+    "topic": lambda article: article.topics,
+    "publisher": lambda article: [article.publisher],
+    "language": lambda article: [article.language],
+}
 
 
 class Filter(BaseModel):

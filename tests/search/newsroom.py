@@ -78,7 +78,7 @@ class Newsroom:
         subscribe(
             broker,
             self.index,
-            IndexedEventPublisher(self.redis, broker, self.keys, self.index, "https://news.example/search"),
+            IndexedEventPublisher(self.redis, self.keys, self.index, "https://news.example/search"),
         )
         stopping = asyncio.Event()
         running = asyncio.create_task(broker.consume(stopping))

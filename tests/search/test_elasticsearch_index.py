@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import orjson
 import pytest
 from elasticsearch import AsyncElasticsearch
 
@@ -11,7 +12,7 @@ from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch import languages, writing
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
-from newswire_search.index.mapping import MAPPING_NUMBER, index_settings
+from newswire_search.index.mapping import MAPPING_NUMBER, fields_of, index_settings
 from newswire_search.index.models import SnapshotExpiredError
 from newswire_search.index.snapshots import SNAPSHOT_MAX_SECONDS, Snapshots
 from newswire_search.query.autocomplete import completions
@@ -32,6 +33,28 @@ async def test_two_namespaces_on_one_server_do_not_see_each_other(
     await put(theirs, retract("a1", 1))
     assert await found(ours) == ["a1"]
     assert await ours.get("b1") is None
+
+
+def test_the_lines_of_a_bulk_request_hold_the_article_and_its_fields() -> None:
+    id_ = 'a "quoted" id: ü'
+    made = publish(id_, "L’été", "U.S. ferries", version=3, topics=["Ferries"], rating=7)
+    (lines,) = writing._bulk_bodies([made, retract(id_, 4)])
+    action, document, removal, tombstone = map(orjson.loads, lines)
+    assert action == {"index": {"_id": id_, "version": 3, "version_type": "external"}}
+    stored = dict(made.document)
+    text, body = stored.pop("text"), stored.pop("body")
+    assert document == {
+        "id": id_,
+        "version": 3,
+        "retracted": False,
+        "article": stored,
+        "text_stored": text,
+        "body_stored": body,
+        **fields_of(made.article),
+    }
+    assert stored["rating"] == 7
+    assert removal == {"index": {"_id": id_, "version": 4, "version_type": "external_gte"}}
+    assert tombstone == {"id": id_, "version": 4, "retracted": True}
 
 
 async def test_a_batch_is_visible_only_once_all_of_it_is(elasticsearch_index: ElasticsearchIndex) -> None:

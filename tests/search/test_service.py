@@ -15,9 +15,6 @@ from newswire.article import Article
 from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
-from newswire.messaging.broker import EventBroker
-from newswire.messaging.group_member import GroupMember
-from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import Message, RejectedMessagesError
 from newswire.observability import metrics
 from newswire_search.app import index_admin_for, service
@@ -176,9 +173,7 @@ async def test_only_rejected_operations_fail(redis: Redis, namespace: str) -> No
         [WriteStatus.APPLIED, RejectedOperation("too odd"), WriteStatus.SUPERSEDED, WriteStatus.SUPERSEDED]
     )
     keys = Keyspace(namespace)
-    publisher = IndexedEventPublisher(
-        redis, EventBroker(GroupMember(redis, keys, SEARCH)), keys, _as_index(index), "https://news.example/search"
-    )
+    publisher = IndexedEventPublisher(redis, keys, _as_index(index), "https://news.example/search")
     batch = [
         _received("1-0", published(article("a1"))),
         _received("2-0", published(article("a2"))),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.article import Article
+from newswire.article import Article, Author
+from newswire.filters import field_terms, field_text
 from newswire.text import folding, stems, tokenization
 from newswire.text.analysis import (
     ALGORITHMS,
@@ -16,6 +17,7 @@ from newswire.text.analysis import (
     article_joined_terms,
     article_terms,
     article_words,
+    findable_words,
     is_stop_word,
     joined_tokens,
     language_of,
@@ -99,8 +101,16 @@ _SOME_WORDS = st.lists(st.sampled_from(_WORDS) | st.text(max_size=6), max_size=3
 def test_the_terms_of_an_indexed_article_are_those_of_each_kind(
     title: str, text: str, topics: list[str], language: str
 ) -> None:
+    authors = [Author.model_construct(name=name) for name in ("", title)]
     for _ in range(2):  # the second time, all pieces are known
-        members = {"title": title, "summary": None, "text": text, "topics": topics, "authors": [], "language": language}
+        members = {
+            "title": title,
+            "summary": None,
+            "text": text,
+            "topics": topics,
+            "authors": authors,
+            "language": language,
+        }
         made = Article.model_construct(None, **members)  # type: ignore[arg-type]  # the others are not analysed
         found = analysed_article(made)
         assert found.text == article_terms(made)
@@ -108,6 +118,9 @@ def test_the_terms_of_an_indexed_article_are_those_of_each_kind(
         assert found.joined == article_joined_terms(made)
         assert found.words == article_words(made)
         assert found.whole_title == whole_title(made)
+        assert list(found.title_words) == list(dict.fromkeys(findable_words(title)))
+        for field in ("topic", "author"):
+            assert field_text(made, field) == " ".join(field_terms(made, field))
 
 
 def test_the_terms_of_a_long_article_are_those_of_each_kind() -> None:

@@ -104,7 +104,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = Keyspace(search_settings.namespace)
         broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=search_settings.dead_letter_limit))
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
-        publisher = IndexedEventPublisher(redis, broker, keys, index, f"{search_settings.site}/search")
+        publisher = IndexedEventPublisher(redis, keys, index, f"{search_settings.site}/search")
         subscribe(broker, index, publisher)
         readable = RetractionFilteredIndex(index, redis, keys)
         refresh = timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)

@@ -20,6 +20,7 @@ from newswire.text.stems import (
     Piece,
     bare_words,
     findable_words,
+    findable_words_in,
     findable_words_of,
     is_stop_word,
     joined_terms,
@@ -37,6 +38,7 @@ from newswire.text.tokens import Token, joined_tokens, loose_tokens, tokens
 
 __all__ = [
     "ALGORITHMS",
+    "BETWEEN",
     "DEFAULT",
     "SEPARATOR",
     "UNSTEMMED",
@@ -62,12 +64,15 @@ __all__ = [
     "title_terms",
     "tokens",
     "value_terms",
+    "value_text",
     "whole_title",
     "words",
 ]
 
 SEPARATOR = "\ue000"
 """A term that no text produces; it is put between fields, so that no phrase matches across two fields."""
+BETWEEN = f" {SEPARATOR} "
+"""What is put between texts of terms."""
 
 REACH = 4
 """Number of pieces of text on either side of joined words that can be part of a phrase together with them."""
@@ -93,6 +98,8 @@ class ArticleTerms(NamedTuple):
     """The words as written, without accents: ``prefix*`` is compared with them."""
     whole_title: str
     """The title as one term: its terms, with words that are written as one joined."""
+    title_words: Iterable[str]
+    """The words of the title as written, without accents, each once: those of `findable_words`, in order."""
 
 
 VALUES_CACHED: Final = 20_000
@@ -117,7 +124,14 @@ def analysed_article(article: Article) -> ArticleTerms:
     else:
         text_terms, joined = _terms_of_short(texts, language)
         (title,) = _read(texts[:1], language)
-    return ArticleTerms(text_terms, _title_terms(title), joined, _bare(texts), " ".join(_joined(title)))
+    return ArticleTerms(
+        text_terms,
+        _title_terms(title),
+        joined,
+        _bare(texts),
+        " ".join(_joined(title)),
+        dict.fromkeys(findable_words_in(texts[0])),
+    )
 
 
 def _terms_of_short(texts: Sequence[Sequence[str]], language: str) -> tuple[list[str], list[str]]:
@@ -192,6 +206,20 @@ def article_words(article: Article) -> set[str]:
 def value_terms(value: str) -> Sequence[Sequence[str]]:
     """Return the readings of a field's value: its words without accents, and with its alternative terms."""
     return _kept_value_terms(value) if len(value) <= VALUE_LENGTH_CACHED else _value_terms(value)
+
+
+def value_text(value: str) -> str:
+    """Return `value_terms` as one text, with a separator between the readings."""
+    return _kept_value_text(value) if len(value) <= VALUE_LENGTH_CACHED else _value_text(value)
+
+
+@lru_cache(maxsize=VALUES_CACHED)
+def _kept_value_text(value: str) -> str:
+    return _value_text(value)
+
+
+def _value_text(value: str) -> str:
+    return BETWEEN.join(map(" ".join, value_terms(value)))
 
 
 @lru_cache(maxsize=VALUES_CACHED)

@@ -284,11 +284,16 @@ def bare_words(text: str) -> list[str]:
 
 def findable_words(text: str) -> list[str]:
     """Return the words of a text in lower case and without accents, and the joined form of words that are written as one."""
-    return list(chain.from_iterable(map(_bare_words_of.__getitem__, pieces(text))))
+    return findable_words_in(pieces(text))
+
+
+def findable_words_in(found: Iterable[str]) -> list[str]:
+    """Return the same for pieces of a text."""
+    return list(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
 
 
 def findable_words_of(found: Iterable[str]) -> set[str]:
-    """Return the same for pieces of text, each word once."""
+    """Return the same, each word once."""
     return set(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
 
 

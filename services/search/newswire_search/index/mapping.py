@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from newswire.article import Article
-from newswire.filters import field_terms
-from newswire.text.analysis import analysed_article, findable_words, language_of
+from newswire.filters import field_text
+from newswire.text.analysis import analysed_article, language_of
 from newswire.text.folding import fold
 from newswire.text.query import FIELDS, Field
 from newswire.timestamps import epoch_ms_nearest
@@ -46,9 +46,9 @@ def fields_of(article: Article) -> dict[str, Any]:
     found = analysed_article(article)
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
-        "words": _joined(sorted(found.words)),
-        TITLE_WORDS: _joined(dict.fromkeys(findable_words(article.title))),
-        **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
+        "words": _joined(found.words),
+        TITLE_WORDS: _joined(found.title_words),
+        **{name + WORDS_SUFFIX: field_text(article, name) for name in WORD_FIELDS},
         "text": _joined(found.text),
         "joined": _joined(found.joined),
         "title_terms": _joined(found.title),

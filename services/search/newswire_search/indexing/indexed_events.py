@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.events import INDEXED, ArticleIndexed, CloudEvent, event
+from newswire.events import FIELD, INDEXED, event_json
 from newswire.keys import Keyspace
-from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.observability import metrics
 from newswire_search.index.models import Operation, Publish, Retract
@@ -44,7 +43,6 @@ class IndexedEventPublisher:
     def __init__(
         self,
         redis: "Redis",
-        broker: EventBroker,
         keys: Keyspace,
         index: ArticleIndex,
         source: str,
@@ -52,7 +50,6 @@ class IndexedEventPublisher:
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._redis = redis
-        self._broker = broker
         self._keys = keys
         self._index = index
         self._source = source
@@ -91,11 +88,11 @@ class IndexedEventPublisher:
 
     async def _publish(self, batch: Sequence[IndexedOperation]) -> None:
         now = self._clock()
+        retracted = [f"{item.operation.id}.{item.operation.version}" for item in batch if _is_retraction(item)]
         async with self._redis.pipeline(transaction=False) as pipe:
+            if retracted:
+                pipe.zrem(self._keys.unindexed_retractions, *retracted)
             for item in batch:
-                if isinstance(item.operation, Retract):
-                    member = f"{item.operation.id}.{item.operation.version}"
-                    pipe.zrem(self._keys.unindexed_retractions, member)
                 if not item.published:
                     continue
                 latency = max((now - item.event_time).total_seconds(), 0.0) if item.event_time else 0.0
@@ -103,18 +100,28 @@ class IndexedEventPublisher:
                 if item.measured and item.event_time:
                     metrics.publish_to_indexed.observe(latency)
                 outcome = self._outcome(item.operation, latency, now)
-                await self._broker.publish(outcome, stream=self._keys.outcomes, pipeline=pipe)
+                # FastStream's `publish` writes the same entry, but there is one for each article.
+                pipe.execute_command("XADD", self._keys.outcomes, "*", FIELD, outcome)
             await pipe.execute()
 
-    def _outcome(self, operation: Operation, latency: float, now: datetime) -> CloudEvent:
+    def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:
         is_publication = isinstance(operation, Publish)
         version = f"{operation.id}.{operation.version}"
-        name = f"{version}.indexed" if is_publication else f"{version}.unindexed"
-        data = ArticleIndexed(
-            id=operation.id,
-            version=operation.version,
-            index=self._index.name,
-            latency_ms=round(latency * 1000, 1),
-            event=version if is_publication else f"{version}.retracted",
+        return event_json(
+            INDEXED,
+            {
+                "id": operation.id,
+                "version": operation.version,
+                "index": self._index.name,
+                "latency_ms": round(latency * 1000, 1),
+                "event": version if is_publication else f"{version}.retracted",
+            },
+            id_=f"{version}.indexed" if is_publication else f"{version}.unindexed",
+            source=self._source,
+            subject=operation.id,
+            time=now,
         )
-        return event(INDEXED, data, id_=name, source=self._source, subject=operation.id, time=now)
+
+
+def _is_retraction(item: IndexedOperation) -> bool:
+    return isinstance(item.operation, Retract)

@@ -11,8 +11,12 @@ from newswire_search.index.mapping import LARGE_MEMBERS, STORED_SUFFIX
 
 def source_members(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of an indexed document that hold an article as it is."""
-    large = {name + STORED_SUFFIX: document[name] for name in LARGE_MEMBERS if name in document}
-    return {"article": {name: value for name, value in document.items() if name not in LARGE_MEMBERS}, **large}
+    article = dict(document)
+    members: dict[str, Any] = {"article": article}
+    for name in LARGE_MEMBERS:
+        if name in article:
+            members[name + STORED_SUFFIX] = article.pop(name)
+    return members
 
 
 def stored_fields(*, with_text: bool, with_body: bool) -> list[str] | None:

@@ -128,7 +128,7 @@ def _bulk_bodies(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
     size = 0
     for operation in operations:
-        pair = [orjson.dumps(part) for part in _index_action(operation)]
+        pair = _index_action(operation)
         pair_bytes = sum(map(len, pair))
         if lines and size + pair_bytes > BULK_BYTES:
             yield lines
@@ -139,13 +139,24 @@ def _bulk_bodies(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
         yield lines
 
 
-def _index_action(operation: Operation) -> tuple[Body, Body]:
-    document: Body = {"id": operation.id, "version": operation.version, "retracted": True}
-    version_type = "external_gte"
+def _index_action(operation: Operation) -> tuple[bytes, bytes]:
+    """Return the two lines of an operation: the action, and the document."""
+    id_ = orjson.dumps(operation.id)
     if isinstance(operation, Publish):
-        version_type = "external"
-        document |= {"retracted": False, **source_members(operation.document), **fields_of(operation.article)}
-    return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
+        document = {
+            "id": operation.id,
+            "version": operation.version,
+            "retracted": False,
+            **source_members(operation.document),
+            **fields_of(operation.article),
+        }
+        return _PUBLISH % (id_, operation.version), orjson.dumps(document)
+    return _RETRACT % (id_, operation.version), _TOMBSTONE % (id_, operation.version)
+
+
+_PUBLISH = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}'
+_RETRACT = b'{"index":{"_id":%b,"version":%d,"version_type":"external_gte"}}'
+_TOMBSTONE = b'{"id":%b,"version":%d,"retracted":true}'
 
 
 def _result(item: Body) -> WriteStatus | RejectedOperation:
