@@ -98,7 +98,7 @@ def _patterns_for(wanted: frozenset[str], beginnings: tuple[str, ...]) -> _Patte
     ]
     if "s" in shortest:
         literals.append(re.compile(r"s(?<![0-9a-z]s)(?!(?<=[0-9a-z]['`]s)(?![0-9a-z]))[0-9a-z]*+"))
-    numbers = any(len(term) <= 3 or term[0].isdigit() for term in wanted)
+    numbers = any(len(term) <= 3 or term[0].isdigit() for term in (*wanted, *beginnings))
     return _Patterns(tuple(literals), "s" in shortest, numbers)
 
 
