@@ -22,9 +22,10 @@ class Keyspace:
     def deliveries(self) -> "Keyspace":
         """The names of the keys of subscriptions and deliveries, in the Redis of the deliveries.
 
-        They share a hash tag, so that a Redis Cluster keeps them on one node, as their functions require.
+        They share a hash tag, so that a Redis Cluster keeps them on one node, as their functions require. A namespace that is
+        a hash tag itself has all keys on one node.
         """
-        return Keyspace(f"{{{self.namespace}}}")
+        return Keyspace(f"{self.namespace}:deliveries" if self.namespace.startswith("{") else f"{{{self.namespace}}}")
 
     @property
     def stream(self) -> str:

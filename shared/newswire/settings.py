@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from newswire.storage.redis_url import parse_redis_url
+
 
 def comma_separated(value: object) -> object:
     """Split a string at commas; other values are returned unchanged."""
@@ -62,7 +64,7 @@ class FilesOfSettings(PydanticBaseSettingsSource):
 class Settings(BaseSettings):
     """Settings common to the three services; each service adds its own in a subclass."""
 
-    model_config = SettingsConfigDict(env_prefix="NEWSWIRE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NEWSWIRE_", extra="ignore", hide_input_in_errors=True)
 
     @classmethod
     def settings_customise_sources(
@@ -78,7 +80,8 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     delivery_redis_url: SecretStr | None = None
-    namespace: str = Field(default="newswire", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+    namespace: str = Field(default="newswire", pattern=r"^([a-z][a-z0-9_-]{0,39}|\{[a-z][a-z0-9_-]{0,39}\})$")
+    """The prefix of all keys and indexes; in braces, it is a hash tag, and all keys are in one slot of a Redis Cluster."""
     public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
     public_read: bool = True
     hub: bool = True
@@ -135,6 +138,13 @@ class Settings(BaseSettings):
     ``/readyz`` is 503."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
+
+    @field_validator("redis_url", "delivery_redis_url")
+    @classmethod
+    def _redis_addresses(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_redis_url(value.get_secret_value())
+        return value
 
     @field_validator("stream_retention", "audit_retention", "aof_rewrite_after", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Connections to Redis with a DNS lookup that outlives its caller's cancellation.
+"""Connections to Redis that follow its primary, with a DNS lookup that outlives its caller's cancellation.
 
 An unreachable name server fails only after many seconds, and the caller must not wait for it. But uvloop reports the result of a
 cancelled lookup as an unhandled error, so the lookup continues in the background and its result is retrieved.
@@ -7,12 +7,19 @@ cancelled lookup as an unhandled error, so the lookup continues in the backgroun
 import asyncio
 import socket
 from ipaddress import ip_address
+from typing import Any
 
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
+
+from newswire.storage.redis_primary import Primary, primary_of
+from newswire.storage.redis_url import RedisUrl
 
 
 class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not followed, see pyproject.toml
-    """A connection over TCP."""
+    """A connection over TCP. It ends when the server is a replica: its name may lead to another server now."""
 
     async def _connect(self) -> None:
         if _is_address(self.host):
@@ -27,9 +34,81 @@ class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not foll
         looking_up.result()
         await super()._connect()
 
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read a reply. The error of a replica becomes one of the connection, so that the call is repeated with another one."""
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ReadOnlyError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(str(error), status_code="READONLY") from None
+
 
 class ResolvingTLSConnection(ResolvingConnection, SSLConnection):  # type: ignore[misc]
     """A connection over TLS."""
+
+
+class PrimaryConnection(ResolvingConnection):
+    """A connection to the primary, as Sentinels or the server itself say. `PrimaryPool` ends it when another one is."""
+
+    def __init__(self, *, pool: "PrimaryPool", **kwargs: Any) -> None:
+        self._pool = pool
+        super().__init__(**kwargs)
+
+    async def _connect(self) -> None:
+        if self._pool.primary.by_sentinel:
+            self.host, self.port = await self._pool.primary.locate()
+        await super()._connect()
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Check that the server is the primary: Sentinels may not know yet that it is not."""
+        await super().on_connect_check_health(check_health=check_health)
+        await self.send_command("INFO", "replication", check_health=False)
+        facts = dict(line.split(b":", 1) for line in _as_bytes(await self.read_response()).splitlines() if b":" in line)
+        if facts[b"role"] != b"master":
+            raise RedisConnectionError(f"{self.host}:{self.port} is a replica", status_code="READONLY")
+        self._pool.primary.observe(facts[b"master_replid"].decode(), spare=self)
+
+    def abort(self) -> None:
+        """End the connection at once; a call that waits for its reply gets an error."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+
+class PrimaryTLSConnection(PrimaryConnection, ResolvingTLSConnection):
+    """A connection to the primary over TLS."""
+
+
+class PrimaryPool(BlockingConnectionPool):  # type: ignore[misc]
+    """Connections to the primary. When another server becomes the primary, all of them end."""
+
+    def __init__(self, address: str, url: RedisUrl, **options: Any) -> None:
+        options = {**url.options, **options}
+        encrypted = options.pop("connection_class", None) is SSLConnection
+        super().__init__(connection_class=PrimaryTLSConnection if encrypted else PrimaryConnection, **options)
+        self.connection_kwargs["pool"] = self
+        self._address, self._url = address, url
+        self._primary: Primary | None = None
+
+    @property
+    def primary(self) -> Primary:
+        """What the process knows about the primary; known from the first connection on."""
+        if self._primary is None:
+            self._primary = primary_of(self._address, self._url)
+            self._primary.add_pool(self)
+        return self._primary
+
+    def drop_all(self, spare: object = None) -> None:
+        """End all connections, except one to the new primary."""
+        for connection in (*self._available_connections, *self._in_use_connections):
+            if connection is not spare:
+                connection.abort()
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await super().aclose()
+        if self._primary is not None:
+            await self._primary.remove_pool(self)
+            self._primary = None
 
 
 def _is_address(host: str) -> bool:
@@ -38,6 +117,10 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _as_bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def _retrieve_result(looking_up: "asyncio.Task[object]") -> None:

@@ -14,11 +14,16 @@ _TYPES = frozenset(("hash", "string", "set", "zset", "list"))
 
 
 async def read_all_except(redis: Redis, keys: Keyspace, excluded: frozenset[str]) -> AsyncIterator[Record]:
-    """Read every key of the namespace except those excluded by their name, or by its part before the first or second colon."""
-    prefix = keys.key("")
+    """Read every key of the namespace except those excluded by their name, or by its part before the first or second colon.
+
+    Keys of deliveries have the same prefix if the namespace is a hash tag; they are excluded, too, when records are read.
+    """
+    prefix, apart = keys.key(""), keys.deliveries.key("")
     page: list[str] = []
     async for raw_name in redis.scan_iter(f"{prefix}*", count=PAGE_SIZE):
         name = raw_name.decode()
+        if name.startswith(apart):
+            continue
         rest = name.removeprefix(prefix)
         parts = rest.split(":", 2)
         if not excluded.isdisjoint((rest, parts[0], ":".join(parts[:2]))):

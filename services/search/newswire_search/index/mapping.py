@@ -123,12 +123,17 @@ MAPPING: dict[str, Any] = {
 }
 
 
+def stem_of(namespace: str) -> str:
+    """Return the beginning of the names of all indexes of a namespace, without the braces of a hash tag."""
+    return f"{namespace.strip('{}')}-articles"
+
+
 def alias_in_use(namespace: str) -> str:
     """Return the alias of the Elasticsearch index that this release reads and writes.
 
     It contains the mapping number: a process never uses an index of a release with another mapping.
     """
-    return f"{namespace}-articles-{MAPPING_NUMBER}"
+    return f"{stem_of(namespace)}-{MAPPING_NUMBER}"
 
 
 RECOVERY_PERIOD = "1m"

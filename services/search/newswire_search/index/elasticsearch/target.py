@@ -11,7 +11,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import next_index_name
 from newswire_search.index.elasticsearch.responses import translate_errors
-from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, stem_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class IndexTarget:
         self.client = client
         self.namespace = namespace
         self.settings = settings
-        self.stem = f"{namespace}-articles"
+        self.stem = stem_of(namespace)
         self.alias = alias_in_use(namespace) if staging_name is None else f"{self.stem}-staging"
         self._staging_name = staging_name
         self._creation = asyncio.Lock()

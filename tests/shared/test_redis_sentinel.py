@@ -1,0 +1,83 @@
+"""A Redis behind Sentinels: clients follow the primary, and a former primary gets no more writes."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from newswire.storage.redis_client import open_redis
+from newswire.storage.redis_functions import FunctionLibrary
+from tests.servers.sentinel import SERVICE, Watched, watched_servers
+from tests.servers.valkey import free_port
+
+pytestmark = pytest.mark.slow
+SOURCE = "register('put', function(keys, args) return redis.call('SET', keys[1], args.value) end)"
+
+
+@pytest.fixture
+async def watched() -> AsyncIterator[Watched]:
+    async with watched_servers() as servers:
+        yield servers
+
+
+async def test_clients_follow_a_planned_a_killed_and_a_hanging_primary(watched: Watched) -> None:
+    async with open_redis(watched.url) as redis, open_redis(watched.url) as reader:
+        functions = FunctionLibrary(redis, "t", "sentinel", SOURCE)
+        await functions.call("put", ["a"], {"value": "0"})
+        reading = asyncio.create_task(reader.xread({"nothing": "$"}, block=4000))
+        second = await watched.fail_over()
+        async with asyncio.timeout(1):
+            while await value(second) != b"1":  # what the former primary accepts until then is lost
+                await written_within(functions, "1")
+        assert await asyncio.wait_for(asyncio.wait({reading}), 10)
+        await watched.until_replicas(2)
+
+        watched.send(second, signal.SIGKILL)
+        third = await watched.until_switched(second)
+        assert await written_within(functions, "2") < 3
+        assert await value(third) == b"2"
+
+        await asyncio.gather(*(redis.ping() for _ in range(20)))  # open connections
+        watched.send(third, signal.SIGSTOP)
+        stopped = time.monotonic()
+        hanging = [asyncio.create_task(functions.call("put", ["a"], {"value": "3"})) for _ in range(20)]
+        fourth = await watched.until_switched(third)
+        results = await asyncio.gather(*hanging, return_exceptions=True)
+        assert time.monotonic() - stopped < 15
+        assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, RedisError)]
+        assert await written_within(functions, "4") < 3
+        watched.send(third, signal.SIGCONT)
+        await asyncio.sleep(0)
+        assert await functions.call("put", ["a"], {"value": "5"}) in ("OK", b"OK")
+        assert await value(fourth) == b"5"
+
+
+async def written_within(functions: FunctionLibrary, content: str) -> float:
+    """Write until it succeeds; return the seconds that this took."""
+    start = time.monotonic()
+    while True:
+        try:
+            await functions.call("put", ["a"], {"value": content})
+            return time.monotonic() - start
+        except (RedisError, OSError):
+            await asyncio.sleep(0.05)
+
+
+async def value(port: int) -> bytes | None:
+    async with Redis(port=port) as redis:
+        found: bytes | None = await redis.get("a")
+        return found
+
+
+async def test_a_sentinel_that_is_away_or_knows_nothing_is_no_obstacle(watched: Watched) -> None:
+    hosts = watched.url.removeprefix("redis+sentinel://")
+    async with open_redis(f"redis+sentinel://127.0.0.1:{free_port()},{hosts}") as redis:
+        assert await redis.ping()
+    async with open_redis(watched.url.replace(SERVICE, "others")) as redis:
+        with pytest.raises(RedisConnectionError, match="no Sentinel names a primary for 'others'"):
+            await redis.ping()
