@@ -55,5 +55,9 @@ def widths_below(width: int) -> list[int]:
 
 def files_in(site: str, texts: Iterable[str]) -> list[str]:
     """Return the files of this installation whose addresses occur in texts, in order, each once."""
-    pattern = re.compile(re.escape(f"{site}{PATH}/") + r"([0-9a-f]{64})/")
-    return list(dict.fromkeys(found for text in texts for found in pattern.findall(text)))
+    start = f"{site}{PATH}/"
+    parts = [text for text in texts if start in text]
+    if not parts:
+        return []
+    pattern = re.compile(re.escape(start) + r"([0-9a-f]{64})/")
+    return list(dict.fromkeys(found for text in parts for found in pattern.findall(text)))

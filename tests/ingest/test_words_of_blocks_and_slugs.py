@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from newswire.text.folding import fold
 from newswire_ingest.articles.publishing import MAX_SLUG_CHARS, slug
 from newswire_ingest.content.sanitise import plain_text, sanitise, word_count
 
@@ -61,3 +62,16 @@ def test_a_slug_is_not_cut_within_a_letter_and_its_marks() -> None:
         cut = unquote(slug("a" * length + "नी" * 4))
         assert len(cut) <= MAX_SLUG_CHARS
         assert not cut.endswith("न")
+
+
+def test_every_unicode_space_separates_words_and_is_one_space_in_plain_text() -> None:
+    spaces = [sign for sign in map(chr, range(0x110000)) if sign.isspace() and sign != "\n"]
+    found = {space: plain_text(f"<p>{space}night{space}{space}ferry {space}</p><p>two</p>") for space in spaces}
+    assert set(found.values()) == {"night ferry\n\ntwo"}
+
+
+@pytest.mark.parametrize("word", ["ferry", "fährt"])
+def test_a_slug_separates_words_by_one_hyphen(word: str) -> None:
+    assert slug(f"  --Night_{word}: 2'000 (times)! ") == f"night-{fold(word)}-2-000-times"
+    assert slug("!? --") == "article"
+    assert slug(f"{'x' * (MAX_SLUG_CHARS - 1)} {word}") == "x" * (MAX_SLUG_CHARS - 1)

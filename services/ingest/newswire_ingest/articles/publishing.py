@@ -19,6 +19,7 @@ from newswire_ingest.content.content import changed, content
 from newswire_ingest.content.sanitised_body import SanitisedBody
 
 MAX_SLUG_CHARS = 80
+_NOT_IN_ASCII_SLUGS = re.compile("[^a-z0-9]+")
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 VERSION_SUMMARY_FIELDS = ("version", "kind", "changed", "updated_at", "correction_note")
 
@@ -152,7 +153,11 @@ def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> byte
 
 def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
-    words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in fold(title)).split())
+    folded = fold(title)
+    if folded.isascii():
+        words = _NOT_IN_ASCII_SLUGS.sub("-", folded).strip("-")
+    else:
+        words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in folded).split())
     end = MAX_SLUG_CHARS
     while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not separated from its combining marks
         end -= 1

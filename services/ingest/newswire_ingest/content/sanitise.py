@@ -67,6 +67,12 @@ _SEPARATORS: Final = {
 }
 """The plain text in place of a tag."""
 _BLANK_LINES: Final = re.compile(r"\n\n\n+")
+_ASCII_SPACES: Final = "\t\v\f\r\x1c\x1d\x1e\x1f"
+_SPACES: Final = (
+    _ASCII_SPACES + "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""All at which `str.split` splits, except the space and the line break."""
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
@@ -146,5 +152,13 @@ def _unescaped(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) for line in _BLANK_LINES.sub("\n\n", text).split("\n"))
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+    """Return text with one space between words and at most one blank line between lines.
+
+    Most texts have single spaces only: finding that out takes half the time of splitting them into words.
+    """
+    lines = text.split("\n")
+    if "  " in text or any(map(text.__contains__, _ASCII_SPACES if text.isascii() else _SPACES)):
+        lines = [" ".join(line.split()) for line in lines]
+    else:
+        lines = [line.strip(" ") for line in lines]
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
