@@ -40,7 +40,10 @@ ROUTES = (
     # Articles and labels
     _acts("DELETE /v1/admin/articles/{article_id}", Act.ARTICLE_RETRACTED),
     _acts("POST /v1/admin/articles/{article_id}/release", Act.ARTICLE_RELEASED),
-    _none("(POST|PUT|PATCH|DELETE) /v1/articles.*", BY_KEY),
+    _acts(
+        "DELETE /v1/articles/({article_id}|by-external-id/{external_id})", Act.ARTICLE_RETRACTED, Act.ARTICLE_CANCELLED
+    ),
+    _none("(POST|PUT|PATCH) /v1/articles.*", BY_KEY),
     _acts("POST /v1/topics/merge", Act.LABEL_MERGED),
     # Drafts
     _acts("POST /v1/drafts", Act.DRAFT_CREATED),
@@ -156,6 +159,7 @@ COMMANDS = (
     _acts("keys revoke", Act.KEY_REVOKED),
     _acts("keys rotate", Act.KEY_ROTATED),
     _acts("newsletters erase", Act.SUBSCRIBER_ERASED),
+    _acts("newsletters export", Act.SUBSCRIBERS_EXPORTED),
     _acts("newsletters import", Act.SUBSCRIBERS_IMPORTED),
     _acts("portal-link", Act.PORTAL_LINKED),
     _acts("subscriptions end", Act.SUBSCRIPTION_ENDED),
@@ -171,7 +175,6 @@ COMMANDS = (
     _acts("users sign-out", Act.USER_SIGNED_OUT),
     _none("import|publish|subscribe|media (add|delete)|newsletters create", BY_HTTP),
     _none(r"(\w+ )?list|audit list|dead-letters list|doctor|export|listen|media check|search|status", READS),
-    _none("newsletters export", READS),
     _none("newsletters dkim-key", "writes a file of the operator's, and stores nothing in Newswire"),
     _none("reindex|verify", DERIVED),
     _none("run|serve", "starts processes; what they change is recorded by them"),

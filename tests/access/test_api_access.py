@@ -29,15 +29,15 @@ async def test_keys_are_admitted_as_the_table_declares(installation: Installatio
 
     async def check(route: Route, row: ApiRow) -> None:
         path = installation.path(route)
-        harmless = f"{path}?no-such-parameter=1"
+        path += "?no-such-parameter=1"  # it keeps admitted requests from doing anything, and the key is checked first
         for name, headers in strangers.items():
             refused = row.scopes is not None or (bool(headers) and route.path != "/hub")
-            status = (await asked(installation.http, route, path if refused else harmless, headers)).status_code
+            status = (await asked(installation.http, route, path, headers)).status_code
             if (status == 401) != refused:
                 wrong.append(f"{route} with {name}: {status}")
         for scope, headers in holders.items():
             expected = row.scopes is None or scope in row.scopes
-            status = (await asked(installation.http, route, harmless if expected else path, headers)).status_code
+            status = (await asked(installation.http, route, path, headers)).status_code
             if (status not in (401, 403)) != expected:
                 wrong.append(f"{route} with scope {scope}: {status}")
 

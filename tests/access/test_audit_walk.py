@@ -133,10 +133,14 @@ async def _accounts_keys_and_users(walk: Walk, admin: dict[str, str]) -> None:
     await walk.act("POST /v1/accounts", admin, {"name": "Quay News"}, Act.ACCOUNT_CREATED)
     await walk.nothing("POST /v1/accounts", admin, {"name": "Quay News"})
     patch, quay = "PATCH /v1/accounts/{name}", "Quay%20News"
-    await walk.act(patch, admin, {"daily_quota": 9}, Act.ACCOUNT_LIMITED, name=quay)
-    await walk.act(patch, admin, {"entitlement": {"topics": ["Tides"]}}, Act.ACCOUNT_ENTITLED, name=quay)
-    await walk.act(patch, admin, {"disabled": True}, Act.ACCOUNT_DISABLED, name=quay)
-    await walk.act(patch, admin, {"disabled": False}, Act.ACCOUNT_ENABLED, name=quay)
+    for body, changed in (
+        ({"daily_quota": 9}, Act.ACCOUNT_LIMITED),
+        ({"entitlement": {"topics": ["Tides"]}}, Act.ACCOUNT_ENTITLED),
+        ({"disabled": True}, Act.ACCOUNT_DISABLED),
+        ({"disabled": False}, Act.ACCOUNT_ENABLED),
+    ):
+        await walk.act(patch, admin, body, changed, name=quay)
+        await walk.nothing(patch, admin, body, name=quay)
     draft = {"account": "Quay News", "scopes": ["read"]}
     made = (await walk.act("POST /v1/keys", admin, draft, Act.KEY_CREATED)).json()
     rotated = await walk.act("POST /v1/keys/{key_id}/rotate", admin, {}, Act.KEY_ROTATED, key_id=made["id"])
@@ -199,8 +203,11 @@ async def _articles_labels_and_images(walk: Walk, admin: dict[str, str], publish
     await walk.act("POST /v1/topics/merge", admin, merger, Act.LABEL_MERGED)
     await walk.nothing("POST /v1/topics/merge", admin, merger)
     await walk.nothing("POST /v1/topics/merge", admin, {"old": "Coral", "new": "Seaweed"})
-    taken = "DELETE /v1/admin/articles/{article_id}"
-    await walk.act(taken, admin, {"reason": "A court order"}, Act.ARTICLE_RETRACTED, article_id=article_id)
+    await _withdrawals(walk, publisher)
+    taken, order = "DELETE /v1/admin/articles/{article_id}", {"reason": "A court order"}
+    await walk.act(taken, admin, order, Act.ARTICLE_RETRACTED, article_id=article_id)
+    await walk.nothing(taken, admin, order, article_id=article_id)
+    await walk.nothing("DELETE /v1/articles/{article_id}", publisher, {}, article_id=article_id)
     release = "POST /v1/admin/articles/{article_id}/release"
     await walk.act(release, admin, None, Act.ARTICLE_RELEASED, article_id=article_id)
     await walk.nothing(release, admin, article_id=article_id)
@@ -212,6 +219,26 @@ async def _articles_labels_and_images(walk: Walk, admin: dict[str, str], publish
     await walk.act("PATCH /v1/media/{media_id}", publisher, {"alt": "Teal"}, Act.MEDIA_CHANGED, media_id=media_id)
     await walk.act("DELETE /v1/media/{media_id}", publisher, None, Act.MEDIA_DELETED, media_id=media_id)
     await walk.nothing("DELETE /v1/media/{media_id}", publisher, media_id=media_id)
+
+
+async def _withdrawals(walk: Walk, publisher: dict[str, str]) -> None:
+    one, external = "DELETE /v1/articles/{article_id}", "DELETE /v1/articles/by-external-id/{external_id}"
+    later = {"embargo_until": rfc3339(utc_now() + timedelta(days=1))}
+    for route, act, more in (
+        (one, Act.ARTICLE_RETRACTED, {}),
+        (external, Act.ARTICLE_RETRACTED, {}),
+        (external, Act.ARTICLE_CANCELLED, later),
+    ):
+        article = {
+            "title": "Buoy",
+            "body": "<p>It floats.</p>",
+            "external_id": f"{act}-{route}".replace(" ", "-"),
+        } | more
+        made = (await walk.act("POST /v1/articles", publisher, article)).json()
+        ids = {"article_id": made["id"], "external_id": made["external_id"]}
+        await walk.act(route, publisher, {"reason": "It sank"}, act, **ids)
+        await walk.nothing(route, publisher, {"reason": "It sank"}, **ids)
+        assert (await walk.entries(None))[-1].details == {"reason": "It sank"}
 
 
 async def _newsletters(walk: Walk, subscriber: dict[str, str]) -> None:
@@ -238,14 +265,19 @@ async def _subscriptions(walk: Walk, admin: dict[str, str], subscriber: dict[str
     made = await walk.act("POST /v1/subscriptions", subscriber, webhook, Act.SUBSCRIPTION_CREATED)
     ids, one = {"subscription_id": made.json()["id"]}, "/v1/subscriptions/{subscription_id}"
     changed = webhook | {"labels": {"desk": "tides"}}
-    await walk.act(f"PUT {one}", subscriber, changed, Act.SUBSCRIPTION_CHANGED, **ids)
-    await walk.act(f"PATCH {one}", subscriber, {"labels": {"desk": "sea"}}, Act.SUBSCRIPTION_CHANGED, **ids)
-    await walk.act(f"POST {one}/pause", subscriber, None, Act.SUBSCRIPTION_PAUSED, **ids)
-    await walk.act(f"POST {one}/resume", subscriber, None, Act.SUBSCRIPTION_RESUMED, **ids)
-    await walk.act(f"POST {one}/secret/rotate", subscriber, {}, Act.SECRET_ROTATED, **ids)
     reason, operated = {"reason": "It is overloaded"}, "/v1/admin/subscriptions/{subscription_id}"
-    await walk.act(f"POST {operated}/pause", admin, reason, Act.SUBSCRIPTION_PAUSED, **ids)
-    await walk.act(f"POST {operated}/resume", admin, None, Act.SUBSCRIPTION_RESUMED, **ids)
+    for route, headers, body, act in (
+        (f"PUT {one}", subscriber, changed, Act.SUBSCRIPTION_CHANGED),
+        (f"PATCH {one}", subscriber, {"labels": {"desk": "sea"}}, Act.SUBSCRIPTION_CHANGED),
+        (f"POST {one}/pause", subscriber, None, Act.SUBSCRIPTION_PAUSED),
+        (f"POST {one}/resume", subscriber, None, Act.SUBSCRIPTION_RESUMED),
+        (f"POST {operated}/pause", admin, reason, Act.SUBSCRIPTION_PAUSED),
+        (f"POST {operated}/resume", admin, None, Act.SUBSCRIPTION_RESUMED),
+    ):
+        await walk.act(route, headers, body, act, **ids)
+        await walk.nothing(route, headers, body, **ids)
+    await walk.nothing(f"POST {one}/enable", subscriber, **ids)
+    await walk.act(f"POST {one}/secret/rotate", subscriber, {}, Act.SECRET_ROTATED, **ids)
     await walk.act(f"DELETE {operated}", admin, reason, Act.SUBSCRIPTION_ENDED, **ids)
     made = await walk.act("POST /v1/subscriptions", subscriber, webhook, Act.SUBSCRIPTION_CREATED)
     ids = {"subscription_id": made.json()["id"]}
@@ -280,7 +312,9 @@ async def test_acts_on_pages_name_the_user(installation: Installation) -> None:
     assert await send("/sign-out") == [(Act.USER_SIGNED_OUT, user.id)]
 
 
-async def test_imported_and_erased_readers_leave_one_entry_without_their_addresses(installation: Installation) -> None:
+async def test_imported_exported_and_erased_readers_leave_one_entry_without_their_addresses(
+    installation: Installation,
+) -> None:
     walk = Walk(installation)
     newsletters = Newsletters(installation.redis, installation.keys)
     subscribers = Subscribers(newsletters)
@@ -291,12 +325,14 @@ async def test_imported_and_erased_readers_leave_one_entry_without_their_address
     before = await walk.last()
     for _ in range(2):  # the second import changes nothing
         await service.import_readers(newsletter, [(2, row), (3, {"email": "none"})], "list.csv", by=COMMAND_LINE)
+    assert len([row async for row in service.export_readers(newsletter, by=COMMAND_LINE)]) == 1
     reader = await subscribers.by_address(newsletter, "reader@example.org")
     assert reader is not None
     assert await service.erase_reader(newsletter, reader, by=COMMAND_LINE)
     assert not await service.erase_reader(newsletter, reader, by=COMMAND_LINE)
-    imported, erased = await walk.entries(before)
+    imported, exported, erased = await walk.entries(before)
+    assert (exported.act, exported.target) == (Act.SUBSCRIBERS_EXPORTED, newsletter.id)
     assert (imported.act, imported.actor, imported.target) == (Act.SUBSCRIBERS_IMPORTED, COMMAND_LINE, newsletter.id)
     assert (imported.details["imported"], imported.details["invalid"]) == (1, 1)
     assert (erased.act, erased.details["subscriber"]) == (Act.SUBSCRIBER_ERASED, reader.id)
-    assert b"reader@" not in orjson.dumps([dict(imported.details), dict(erased.details)])
+    assert b"reader@" not in orjson.dumps([dict(each.details) for each in (imported, exported, erased)])

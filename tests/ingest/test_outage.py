@@ -134,6 +134,6 @@ async def test_a_change_retried_by_the_client_library_is_made_once(ingest: Inges
     assert (await store.change(second, again, before)).verdict == "OK"
     assert (await store.change(version("Other", 2), again, before)).verdict == "STALE"
     current = await head()
-    outcomes = [await store.retract(current, again, b"{}", b"{}", "mark") for _ in range(3)]
+    outcomes = [await store.retract(current, again, b"{}", b"{}", "mark", b"{}") for _ in range(3)]
     assert [outcome.verdict for outcome in outcomes] == ["OK"] * 3
     assert await ingest.redis.xlen(ingest.keys.stream) == 1

@@ -99,6 +99,7 @@ class Store:
             "readers": "",
             "tombstone": '{"reason":"an error"}',
             "event": '{"retracted":true}',
+            "audit": "retracted",
         }
         names = [
             keys.article("a1"),
@@ -109,6 +110,7 @@ class Store:
             keys.articles,
             keys.unindexed_retractions,
             keys.last_erasure,
+            keys.audit_log,
             keys.version("a1", 1),
         ]
         return await self.functions.call("retract", names, named | changes)
@@ -124,8 +126,13 @@ class Store:
             keys.key("key", "k1"),
             "",
             keys.last_erasure,
+            keys.audit_log,
         ]
-        return await self.functions.call("cancel", names, self.common("a1", tag) | {"media_names": self.media})
+        more = {"media_names": self.media, "audit": "cancelled"}
+        return await self.functions.call("cancel", names, self.common("a1", tag) | more)
+
+    async def audited(self) -> list[bytes]:
+        return [entry[b"entry"] for _, entry in await self.redis.xrange(self.keys.audit_log)]
 
 
 @pytest.fixture
@@ -237,12 +244,23 @@ async def test_retract_says_why_it_does_not_and_repeats_itself(store: Store) -> 
     assert await store.retract("1-1") == [b"REVOKED"]
 
 
+async def test_retract_leaves_one_entry_in_the_audit_log_and_another_if_an_operator_bars_it(store: Store) -> None:
+    await store.write()
+    await store.retract("1-7", audit="stale")
+    await store.retract("1-0", audit="by its publisher")
+    await store.retract("1-1", audit="again", write_token="t2")
+    await store.retract("1-1", audit="by an operator", write_token="t3", by="operator")
+    await store.retract("1-1", audit="by an operator again", write_token="t4", by="operator")
+    assert await store.audited() == [b"by its publisher", b"by an operator"]
+
+
 async def test_cancel_removes_every_record_of_a_scheduled_article(store: Store) -> None:
     await store.schedule(external="e1")
     assert await store.cancel("0-9") == [b"STALE"]
     assert await store.cancel("0-1") == [b"OK", b""]
     left = {name.decode().removeprefix(store.keys.key("")) async for name in store.redis.scan_iter(store.keys.key("*"))}
-    assert left == {"key:k1", "last-erasure"}
+    assert left == {"key:k1", "last-erasure", "audit"}
+    assert await store.audited() == [b"cancelled"]
 
 
 async def test_cancel_does_not_touch_a_published_article(store: Store) -> None:

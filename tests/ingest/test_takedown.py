@@ -66,9 +66,9 @@ async def test_an_operator_can_take_down_a_retracted_article(ingest: Ingest, pub
 async def test_the_command_line_takes_down_without_a_key(ingest: Ingest, publisher: dict[str, str]) -> None:
     made = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     actions = operator_actions(ingest.redis, ingest.settings)
-    command = WriteCommand(Caller("", "", frozenset({Scope.ADMIN})), "", traceparent(None))
+    command = WriteCommand(Caller("", "", frozenset({Scope.ADMIN})), "", traceparent(None), actor=COMMAND_LINE)
     article = made.json()["id"]
-    await actions.retract(COMMAND_LINE, article, "a court order", command)
+    await actions.retract(article, "a court order", command)
     seen = (await ingest.http.get(made.headers["location"], headers=publisher)).json()
     assert (seen["status"], seen["retracted_by"]) == ("retracted", "operator")
     await actions.release(COMMAND_LINE, article)

@@ -197,7 +197,7 @@ async def test_a_change_that_adds_nothing_is_accepted_after_a_limit_was_lowered(
     made = [await desk.subscribe(f"http://hooks.example/{n}", draft(size=1000)["filter"]) for n in range(5)]
     lowered = AccountLimits(total_bytes=1000, urls_per_host=2)
 
-    async def change(at: int, body: dict[str, Any]) -> bool:
+    async def change(at: int, body: dict[str, Any]) -> bool | None:
         found = await desk.subscriptions.get("reader", made[at].id)
         assert found is not None
         return await desk.subscriptions.update(found, SubscriptionDraft.model_validate(body), lowered)

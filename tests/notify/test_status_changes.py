@@ -153,7 +153,7 @@ async def test_a_change_is_decided_again_where_the_record_changed_meanwhile(desk
         return await call(function, **arguments)
 
     desk.queue.call = overtaken  # type: ignore[method-assign]
-    assert await change_status(desk.queue, mine, decide)
+    assert await change_status(desk.queue, mine, decide) is False  # an operator has paused it
     assert seen == ["active", "paused"]
     assert ((await current(desk, mine)).status, (await current(desk, mine)).status_reason) == ("paused", "operator")
 

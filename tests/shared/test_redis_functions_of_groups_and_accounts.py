@@ -202,9 +202,11 @@ class Accounts:
         named = {"id": id_, "name": name, "folded": name.lower(), "now": "now", "schema": 1}
         return await self.call("create_key", names, fields={"hash": "h"} | fields, **named)
 
-    async def update(self, name: str = "Post", **fields: str) -> Any:
-        names = [self.keys.key("account", name), self.keys.key("keys", "of", name), *self.changes]
-        return await self.call("update_account", names, key_prefix=self.keys.key("key", ""), fields=fields)
+    async def update(self, name: str = "Post", *, disabled: bool | None = None, **fields: str) -> Any:
+        names = [self.keys.key("account", name), self.keys.key("keys", "of", name), *self.changes, self.keys.audit_log]
+        condition = {} if disabled is None else {"disabled": disabled}
+        named = {"key_prefix": self.keys.key("key", ""), "fields": fields, "audit": "changed"}
+        return await self.call("update_account", names, **named, **condition)
 
     async def rotate(self, old: str, new: str, now: int = 1000, **arguments: Any) -> Any:
         names = [
@@ -295,6 +297,20 @@ async def test_update_account_announces_only_changes_of_access(accounts: Account
     await accounts.update(entitlement="{}")
     ((_, fields),) = await accounts.redis.xrange(accounts.changes[0])
     assert fields == {b"count": b"1", b"account": b"Post"}
+
+
+async def test_update_account_leaves_what_is_so_already_without_an_entry(accounts: Accounts) -> None:
+    await accounts.create_key("k1")
+
+    async def entries() -> int:
+        return int(await accounts.redis.xlen(accounts.keys.audit_log))
+
+    assert [await accounts.update(daily_quota=quota) for quota in ("5", "5", "6")] == [1, 1, 1]
+    assert await entries() == 2
+    assert await accounts.update(disabled_at="", disabled=True) == 1  # it is not disabled
+    assert await entries() == 2
+    assert [await accounts.update(disabled_at=time, disabled=False) for time in ("at first", "later")] == [1, 1]
+    assert (await entries(), (await accounts.fields("account", "Post"))["disabled_at"]) == (3, "at first")
 
 
 async def test_record_key_usage_writes_once_in_an_interval(accounts: Accounts) -> None:

@@ -34,9 +34,9 @@ def retract(
         from newswire_ingest.articles.models import WriteCommand
 
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key
-        command = WriteCommand(caller, "", tracing.traceparent(None))
+        command = WriteCommand(caller, "", tracing.traceparent(None), actor=COMMAND_LINE)
         try:
-            await _actions(stores).retract(COMMAND_LINE, article, reason, command)
+            await _actions(stores).retract(article, reason, command)
         except ArticleError as error:
             fail(f"{article} cannot be retracted: {error}")
 

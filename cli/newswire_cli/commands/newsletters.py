@@ -125,12 +125,13 @@ def export(slug: Slug, data_dir: DataDir = None) -> None:
     """Print all subscribers as CSV, whatever their state, in the columns that `import` reads."""
 
     async def work(stores: Stores) -> None:
-        from newswire_notify.newsletters.transfer import COLUMNS, export_subscribers
+        from newswire.observability.audit import COMMAND_LINE
+        from newswire_notify.newsletters.transfer import COLUMNS
 
-        newsletter, subscribers, _ = await _found(stores, slug)
+        newsletter, _, service = await _found(stores, slug)
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        async for row in export_subscribers(subscribers, newsletter):
+        async for row in service.export_readers(newsletter, by=COMMAND_LINE):
             writer.writerow({name: inert(value) for name, value in row.items()})
 
     with_stores(data_dir, work)

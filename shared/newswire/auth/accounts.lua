@@ -80,10 +80,19 @@ local function revoke_key(keys, args)
   return 1
 end
 
--- KEYS account, ids of its keys, changes of accounts, their count; arguments: key_prefix, of the records of keys; fields to set, '' to
--- remove one. Returns whether there is such an account.
+-- Changes an account and the records of its keys, and appends the entry to the audit log; neither if it is so already.
+-- KEYS account, ids of its keys, changes of accounts, their count, audit log
+-- Arguments: key_prefix, of the records of keys; fields to set, '' to remove one; disabled: whether the account must be disabled, or must
+-- not be, for there to be anything to change (absent: whichever); audit, the entry. Returns whether there is such an account.
 local function update_account(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
+  if args.disabled ~= nil and (redis.call('HEXISTS', keys[1], 'disabled_at') == 1) ~= args.disabled then return 1 end
+  local differs = false
+  for name, value in pairs(args.fields) do
+    if (redis.call('HGET', keys[1], name) or '') ~= value then differs = true end
+  end
+  if not differs then return 1 end
+  redis.call('XADD', keys[5], '*', 'entry', args.audit)
   if args.fields.entitlement or args.fields.disabled_at then
     append_account_change(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
   end

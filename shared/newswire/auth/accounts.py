@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -11,7 +12,7 @@ from newswire.auth.credentials import account_change_keys, account_functions, ke
 from newswire.filters import Filter
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import audit
-from newswire.observability.audit import COMMAND_LINE, Act, Actor
+from newswire.observability.audit import COMMAND_LINE, Act, Actor, new_entry
 from newswire.text.folding import fold
 from newswire.timestamps import epoch_ms
 
@@ -87,10 +88,7 @@ async def limit_account(
     """Set the ``publish_rate`` or ``daily_quota`` of an account; None resets it to the settings. Return whether it exists."""
     fields = {field: "" if n is None else str(n) for field, n in limits.items()}
     details = {field: "default of the settings" if n is None else n for field, n in limits.items()}
-    found = await _change(redis, keys, name, fields)
-    if found and limits:
-        await audit.record(redis, keys, by, Act.ACCOUNT_LIMITED, "account", name, **details)
-    return found
+    return await _change(redis, keys, name, fields, new_entry(by, Act.ACCOUNT_LIMITED, "account", name, **details))
 
 
 async def entitle_account(
@@ -101,10 +99,8 @@ async def entitle_account(
     Followers of `newswire.auth.account_changes` are notified.
     """
     stored = "" if entitlement is None else entitlement.model_dump_json(exclude_defaults=True)
-    found = await _change(redis, keys, name, {"entitlement": stored})
-    if found:
-        await audit.record(redis, keys, by, Act.ACCOUNT_ENTITLED, "account", name, entitlement=stored or "everything")
-    return found
+    entry = new_entry(by, Act.ACCOUNT_ENTITLED, "account", name, entitlement=stored or "everything")
+    return await _change(redis, keys, name, {"entitlement": stored}, entry)
 
 
 async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
@@ -114,10 +110,9 @@ async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Acto
     """
     now = datetime.now(UTC)
     fields = {"disabled_at": now.isoformat(), "disabled_ms": str(epoch_ms(now)), "enabled_ms": ""}
-    found = await _change(redis, keys, name, fields)
-    if found:
-        await audit.record(redis, keys, by, Act.ACCOUNT_DISABLED, "account", name)
-    return found
+    return await _change(
+        redis, keys, name, fields, new_entry(by, Act.ACCOUNT_DISABLED, "account", name), disabled=False
+    )
 
 
 async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
@@ -125,15 +120,27 @@ async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
 
     Scheduled articles that became due while it was disabled stay held until their publisher publishes or reschedules them.
     """
-    found = await _change(redis, keys, name, {"disabled_at": "", "enabled_ms": str(epoch_ms(datetime.now(UTC)))})
-    if found:
-        await audit.record(redis, keys, by, Act.ACCOUNT_ENABLED, "account", name)
-    return found
+    fields = {"disabled_at": "", "enabled_ms": str(epoch_ms(datetime.now(UTC)))}
+    return await _change(redis, keys, name, fields, new_entry(by, Act.ACCOUNT_ENABLED, "account", name), disabled=True)
 
 
-async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
-    names = [_record(keys, name), keys.key("keys", "of", name), *account_change_keys(keys)]
-    arguments = {"key_prefix": key_record(keys, ""), "fields": fields}
+async def _change(
+    redis: "Redis",
+    keys: Keyspace,
+    name: str,
+    fields: Mapping[str, str],
+    entry: bytes,
+    *,
+    disabled: bool | None = None,
+) -> bool:
+    """Change an account unless it is so already, and append the entry to the audit log; return whether it exists.
+
+    ``disabled``: change it only if it is disabled, or only if it is not.
+    """
+    names = [_record(keys, name), keys.key("keys", "of", name), *account_change_keys(keys), keys.audit_log]
+    arguments: dict[str, Any] = {"key_prefix": key_record(keys, ""), "fields": fields, "audit": entry.decode()}
+    if disabled is not None:
+        arguments["disabled"] = disabled
     return bool(await account_functions(redis, keys).call("update_account", names, arguments))
 
 

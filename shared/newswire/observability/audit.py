@@ -108,6 +108,7 @@ class Act(StrEnum):
     NEWSLETTER_CHANGED = "newsletter.changed"
     NEWSLETTER_DELETED = "newsletter.deleted"
     SUBSCRIBERS_IMPORTED = "newsletter.subscribers_imported"
+    SUBSCRIBERS_EXPORTED = "newsletter.subscribers_exported"
     SUBSCRIBER_ERASED = "newsletter.subscriber_erased"
     """An operator erased a reader; what readers do themselves is in their proof of consent."""
     LABEL_MERGED = "label.merged"

@@ -49,8 +49,8 @@ def router(actions: OperatorActions) -> APIRouter:
         article_id: str,
     ) -> Response:
         trace = tracing.traceparent(request.headers.get("traceparent"))
-        command = WriteCommand(caller, fingerprint(sent.raw), trace)
-        done = await actions.retract(request_actor(caller, request), article_id, sent.model.reason, command)
+        command = WriteCommand(caller, fingerprint(sent.raw), trace, actor=request_actor(caller, request))
+        done = await actions.retract(article_id, sent.model.reason, command)
         return json_answer(done.view)
 
     @routes.post(

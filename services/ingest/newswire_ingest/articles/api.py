@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from newswire.article import ArticleDraft, RetractionRequest, Tombstone
-from newswire.auth.authentication import authorised
+from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, requested_preconditions
 from newswire.http.problem_responses import problems
@@ -184,6 +184,7 @@ def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: P
         tracing.traceparent(request.headers.get("traceparent")),
         IdempotencyScope(caller.account, request.method, request.url.path, key) if key else None,
         conditions,
+        actor=request_actor(caller, request),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from newswire.auth.credentials import Caller
+from newswire.observability.audit import SYSTEM, Actor
 from newswire.preconditions import Preconditions
 from newswire.storage.article_records import ArticleState
 from newswire_ingest.articles.publishing import Version
@@ -30,6 +31,8 @@ class WriteCommand:
     """The id of the article that it creates, if the caller reserved one: a second attempt creates no second article."""
     write_token: str | None = None
     """Marks the version that it writes, so that the caller recognises it later; by default a new one."""
+    actor: Actor = SYSTEM
+    """Who sent it, for the audit log, which records what withdraws articles."""
 
     def context(self, now: datetime) -> WriteContext:
         """Return the context that the store needs."""

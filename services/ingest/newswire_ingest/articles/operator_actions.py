@@ -12,11 +12,7 @@ from newswire_ingest.articles.service import ArticleService
 
 
 class OperatorActions:
-    """An operator's actions on the articles of any publisher. Each is recorded in the audit log.
-
-    The entry is written right after the action, not in the same step. A request that fails in between is sent again, does not
-    retract a second time, and is recorded then.
-    """
+    """An operator's actions on the articles of any publisher. Each is recorded in the audit log."""
 
     def __init__(self, articles: ArticleService, store: ArticleStore, redis: "Redis", keys: Keyspace) -> None:
         self._articles = articles
@@ -24,15 +20,13 @@ class OperatorActions:
         self._redis = redis
         self._keys = keys
 
-    async def retract(self, actor: Actor, article_id: str, reason: str, command: WriteCommand) -> WriteResult:
+    async def retract(self, article_id: str, reason: str, command: WriteCommand) -> WriteResult:
         """Retract an article. Its publisher cannot publish it again until it is released.
 
         Raises:
             newswire_ingest.articles.errors.ArticleError: it is rejected; nothing is written.
         """
-        result = await self._articles.take_down(article_id, reason, command)
-        await record(self._redis, self._keys, actor, Act.ARTICLE_RETRACTED, "article", article_id, reason=reason)
-        return result
+        return await self._articles.take_down(article_id, reason, command)
 
     async def release(self, actor: Actor, article_id: str) -> None:
         """Allow a publisher to publish an article again that an operator retracted.

@@ -209,12 +209,13 @@ local MAX_UNINDEXED = 10000
 
 -- Erases every version and stream entry of an article, and stores a tombstone instead.
 -- KEYS 1 state, 2 stream, 3 dead letters of the article, 4 API key of the caller, 5 idempotency record or '', 6 articles,
---      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
+--      7 retractions that the index does not show yet, 8 time of the last erasure, 9 audit log, then every version document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
 --      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
 --      drafts (key of the drafts of the publisher's articles); by: 'operator' for a retraction by an operator, which prevents the
 --      publisher from publishing it again, or '';
---      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event
+--      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event;
+--      audit, the entry of the audit log, appended unless the article was retracted before in the same way
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
   if key_is_revoked(keys[4], args.now_ms) then return {'REVOKED'} end
@@ -225,10 +226,12 @@ local function retract(keys, args)
   if state.revision_tag ~= args.expected_tag then return {'STALE'} end
 
   record_idempotency(keys[5], args.fingerprint, args.id, args.schema, args.lifetime)
-  if args.by ~= '' then redis.call('HSET', keys[1], 'retracted_by', args.by) end
+  local barred = args.by ~= '' and redis.call('HGET', keys[1], 'retracted_by') ~= args.by
+  if barred then redis.call('HSET', keys[1], 'retracted_by', args.by) end
+  if barred or state.status ~= 'retracted' then redis.call('XADD', keys[9], '*', 'entry', args.audit) end
   if state.status == 'retracted' then return {'OK', ''} end
   note_erasure(keys[8])
-  for i = 9, #keys do
+  for i = 10, #keys do
     local entry = redis.call('HGET', keys[i], 'entry')
     if entry then redis.call('XDEL', keys[2], entry) end
     redis.call('DEL', keys[i])
@@ -251,9 +254,9 @@ end
 
 -- Cancels a scheduled article: every record of it is deleted, and its external id is available again.
 -- KEYS 1 state, 2 scheduled document, 3 due, 4 articles, 5 external ids of the publisher, 6 API key of the caller,
---      7 idempotency record or '', 8 time of the last erasure
+--      7 idempotency record or '', 8 time of the last erasure, 9 audit log
 -- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms,
---      media_names (prefix of the keys of images)
+--      media_names (prefix of the keys of images); audit, the entry of the audit log
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, args)
   if key_is_revoked(keys[6], args.now_ms) then return {'REVOKED'} end
@@ -270,6 +273,7 @@ local function cancel(keys, args)
   redis.call('ZREM', keys[3], args.id)
   redis.call('DEL', keys[1], keys[2])
   end_media_uses(args.media_names, state.publisher, 'article.' .. args.id, args.now_ms, false)
+  redis.call('XADD', keys[9], '*', 'entry', args.audit)
   return {'OK', ''}
 end
 

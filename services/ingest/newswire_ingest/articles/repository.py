@@ -71,10 +71,11 @@ class ArticleStore(ArticleReader):
         tombstone: bytes,
         event: bytes,
         write_token: str,
+        audit_entry: bytes,
         *,
         by_operator: bool = False,
     ) -> StoreResult:
-        """Erase every version and stream entry of an article, and store its tombstone and the event.
+        """Erase every version and stream entry of an article, and store its tombstone, the event and the entry of the audit log.
 
         The entitlements that could read it are recorded: their accounts are notified of the retraction.
         """
@@ -91,6 +92,7 @@ class ArticleStore(ArticleReader):
                 keys.articles,
                 keys.unindexed_retractions,
                 keys.last_erasure,
+                keys.audit_log,
                 *(keys.version(state.id, number) for number in range(1, state.version + 1)),
             ],
             self._request_arguments(context, state.id, state.revision_tag)
@@ -104,6 +106,7 @@ class ArticleStore(ArticleReader):
                 "readers": readers,
                 "tombstone": tombstone.decode(),
                 "event": event.decode(),
+                "audit": audit_entry.decode(),
             },
         )
         return parse_store_result(answer)
@@ -112,8 +115,8 @@ class ArticleStore(ArticleReader):
         """Allow the publisher to publish an article again that an operator retracted; return whether an operator had."""
         return bool(await self.command_batcher.call("release", [self._keys.article(article_id)], {}))
 
-    async def cancel(self, state: ArticleState, context: WriteContext) -> StoreResult:
-        """Cancel a scheduled article: all its records are deleted."""
+    async def cancel(self, state: ArticleState, context: WriteContext, audit_entry: bytes) -> StoreResult:
+        """Cancel a scheduled article: all its records are deleted. Only its entry in the audit log remains."""
         keys = self._keys
         answer = await self.command_batcher.call(
             "cancel",
@@ -126,8 +129,10 @@ class ArticleStore(ArticleReader):
                 self._caller_record(context),
                 self._idempotency_key(context),
                 keys.last_erasure,
+                keys.audit_log,
             ],
-            self._request_arguments(context, state.id, state.revision_tag) | {"media_names": self._media},
+            self._request_arguments(context, state.id, state.revision_tag)
+            | {"media_names": self._media, "audit": audit_entry.decode()},
         )
         return parse_store_result(answer)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from newswire.article import Status
 from newswire.events import ArticlePublished
+from newswire.observability.audit import Act, new_entry
 from newswire_ingest.articles import schemas
 from newswire_ingest.articles.errors import ArticleBusyError, RepublishedError
 from newswire_ingest.articles.models import Find, StoredArticle, WriteCommand, WriteResult
@@ -30,7 +31,8 @@ class Withdrawal:
     ) -> WriteResult:
         """Retract an article, or cancel it if it is scheduled.
 
-        A repeated request succeeds while the article is withdrawn. Once the article is published again, it is rejected.
+        A repeated request succeeds while the article is withdrawn. Once the article is published again, it is rejected. The audit
+        log has one entry, written in the same step: hardly anything else remains of the article.
 
         Raises:
             newswire_ingest.articles.errors.ArticleError: the request is rejected; nothing is written.
@@ -43,7 +45,7 @@ class Withdrawal:
             found = await find(command.caller)
             command.conditions.check(found.state.revision_tag)
             result = await (
-                self._cancel(found, command)
+                self._cancel(found, reason, command)
                 if found.state.status is Status.SCHEDULED
                 else self._retract(found, reason, command, write_token, by_operator=by_operator)
             )
@@ -64,15 +66,17 @@ class Withdrawal:
             return None
         event = retraction_event(remains, site=self._site, traceparent=command.trace)
         document = remains.model_dump_json(exclude_none=True).encode()
+        entry = new_entry(command.actor, Act.ARTICLE_RETRACTED, "article", state.id, reason=reason)
         stored = await self._store.retract(
-            state, command.context(now), document, event, write_token, by_operator=by_operator
+            state, command.context(now), document, event, write_token, entry, by_operator=by_operator
         )
         count_event(stored, "retracted")
         result = WriteResult(state.id, f"{state.version}-{revision}", schemas.retracted(remains))
         return await self._results.resolve(stored, result)
 
-    async def _cancel(self, found: StoredArticle, command: WriteCommand) -> WriteResult | None:
-        stored = await self._store.cancel(found.state, command.context(self._clock()))
+    async def _cancel(self, found: StoredArticle, reason: str | None, command: WriteCommand) -> WriteResult | None:
+        entry = new_entry(command.actor, Act.ARTICLE_CANCELLED, "article", found.state.id, reason=reason)
+        stored = await self._store.cancel(found.state, command.context(self._clock()), entry)
         match stored.verdict:
             case "OK" | "REPEAT":
                 return cancelled(found.state.id)

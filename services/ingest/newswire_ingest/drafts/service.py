@@ -12,12 +12,11 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from newswire.article import ArticleDraft, Status
+from newswire.article import ArticleDraft
 from newswire.auth.accounts import find_account
 from newswire.auth.credentials import Caller, Scope
 from newswire.keys import Keyspace
-from newswire.observability import audit, tracing
-from newswire.observability.audit import Act
+from newswire.observability import tracing
 from newswire.preconditions import Preconditions, etag
 from newswire.timestamps import rfc3339
 from newswire_ingest.articles.errors import ArticleBusyError, InvalidMemberError, KeyRevokedError
@@ -179,7 +178,6 @@ class DraftService(DraftEditing):
             newswire_ingest.articles.errors.ArticleError: it is refused.
         """
         caller = await self._caller(account, actor)
-        before = await self._links.find(account, article_id)
         content = {"article": article_id, "revision": revision, "reason": reason}
         command = WriteCommand(
             caller,
@@ -187,12 +185,9 @@ class DraftService(DraftEditing):
             tracing.traceparent(None),
             IdempotencyScope(account, "RETRACT", article_id, revision),
             Preconditions(frozenset({etag(revision)})),
+            actor=actor.audit,
         )
-        result = await self._article_service.withdraw(partial(self._article_service.find, article_id), reason, command)
-        if before is not None and before[0].status is not Status.RETRACTED:
-            act = Act.ARTICLE_CANCELLED if before[0].status is Status.SCHEDULED else Act.ARTICLE_RETRACTED
-            await audit.record(self._redis, self._keys, actor.audit, act, "article", article_id, reason=reason)
-        return result
+        return await self._article_service.withdraw(partial(self._article_service.find, article_id), reason, command)
 
     async def _act(
         self,

@@ -14,7 +14,7 @@ from newswire.http.pagination import json_answer
 from newswire.http.preconditions import IF_MATCH, requested_preconditions
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid, not_found, problem, unavailable
-from newswire.http.request_parsing import JSON, ParsedBody, json_body, no_parameters
+from newswire.http.request_parsing import JSON, NoParameters, ParsedBody, json_body
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.preconditions import etag
 from newswire_notify.newsletters.dkim import DkimSigner
@@ -93,18 +93,17 @@ def router(
             detail = "this account has as many newsletters as it may have; delete one that is not needed"
             raise problem(409, "too-many-newsletters", detail, title="Too many newsletters") from None
 
-    @routes.get("", response_model=NewsletterList, dependencies=[Depends(no_parameters)], summary="List newsletters")
-    async def list_newsletters(caller: Owner) -> Response:
+    @routes.get("", response_model=NewsletterList, summary="List newsletters")
+    async def list_newsletters(caller: Owner, _: NoParameters) -> Response:
         views = [await view(found) for found in await newsletters.of(caller.account)]
         return json_answer({"newsletters": [each.model_dump(mode="json") for each in views]})
 
     @routes.get(
         "/{newsletter_id}",
         response_model=NewsletterView,
-        dependencies=[Depends(no_parameters)],
         summary="Read a newsletter",
     )
-    async def read(caller: Owner, newsletter_id: str) -> Response:
+    async def read(caller: Owner, _: NoParameters, newsletter_id: str) -> Response:
         return await answer(await owned(caller, newsletter_id))
 
     @routes.put(
@@ -145,20 +144,18 @@ def router(
     @routes.delete(
         "/{newsletter_id}",
         status_code=204,
-        dependencies=[Depends(no_parameters)],
         summary="Delete a newsletter: nothing more is sent, and its subscribers are erased",
     )
-    async def delete(request: Request, caller: Owner, newsletter_id: str) -> Response:
+    async def delete(request: Request, caller: Owner, _: NoParameters, newsletter_id: str) -> Response:
         await service.delete(await owned(caller, newsletter_id), by=request_actor(caller, request))
         return Response(status_code=204)
 
     @routes.get(
         "/{newsletter_id}/issues",
         response_model=IssueList,
-        dependencies=[Depends(no_parameters)],
         summary="List the last issues of a newsletter with their outcomes",
     )
-    async def issues(caller: Owner, newsletter_id: str) -> Response:
+    async def issues(caller: Owner, _: NoParameters, newsletter_id: str) -> Response:
         found = await owned(caller, newsletter_id)
         views = [issue_view(issue).model_dump(mode="json") for issue in await queue.issues_of(found.id)]
         return json_answer({"issues": views})

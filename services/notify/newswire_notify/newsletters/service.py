@@ -4,7 +4,7 @@ The entry is written right after the act, not in the same step: newsletters may 
 readers by their ids, never by their addresses: those are erased from everywhere else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,7 +14,7 @@ from newswire.observability.audit import Act, Actor, record
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft, Subscriber
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.transfer import ImportReport, import_subscribers
+from newswire_notify.newsletters.transfer import ImportReport, export_subscribers, import_subscribers
 
 
 class NewsletterService:
@@ -59,6 +59,12 @@ class NewsletterService:
         if report.stored:
             await self._record(by, Act.SUBSCRIBERS_IMPORTED, newsletter, **report.counts)
         return report
+
+    async def export_readers(self, newsletter: Newsletter, *, by: Actor) -> AsyncIterator[dict[str, str]]:
+        """Yield all readers as `export_subscribers` does. The entry comes first: an export that breaks off was begun."""
+        await self._record(by, Act.SUBSCRIBERS_EXPORTED, newsletter)
+        async for row in export_subscribers(self._subscribers, newsletter):
+            yield row
 
     async def erase_reader(self, newsletter: Newsletter, reader: Subscriber, *, by: Actor) -> bool:
         """Delete all that is stored of a reader but the keyed hash of its address; return whether there was anything."""

@@ -1,4 +1,5 @@
-"""What owners do with their subscriptions: one way for the HTTP interface and the portal, with one audit entry for each act.
+"""What owners do with their subscriptions: one way for the HTTP interface and the portal. Each act that changes something leaves
+one entry in the audit log.
 
 The entry is written right after the act, not in the same step: subscriptions may be on another Redis than the audit log.
 """
@@ -99,8 +100,10 @@ class OwnerActions:
             url = wanted.channel.url
             if url not in verified and self._verification.wanted(wanted.channel, found.channel, found.verified_origin):
                 verified[url] = await self._verification.ask(account, wanted.channel)
-            if await self.subscriptions.update(found, wanted, self._limits, verified.get(url)):
+            changed = await self.subscriptions.update(found, wanted, self._limits, verified.get(url))
+            if changed:
                 await self._record(by, Act.SUBSCRIPTION_CHANGED, subscription_id, account)
+            if changed is not None:
                 return await self.find(account, subscription_id)
         raise SubscriptionBusyError
 
@@ -110,8 +113,8 @@ class OwnerActions:
         Raises:
             newswire_notify.subscriptions.errors.SubscriptionConflictError: it is disabled.
         """
-        await self.subscriptions.pause(await self.find(account, subscription_id))
-        await self._record(by, Act.SUBSCRIPTION_PAUSED, subscription_id, account)
+        if await self.subscriptions.pause(await self.find(account, subscription_id)):
+            await self._record(by, Act.SUBSCRIPTION_PAUSED, subscription_id, account)
         return await self.find(account, subscription_id)
 
     async def resume(self, account: str, subscription_id: str, *, by: Actor) -> Subscription:
@@ -120,14 +123,14 @@ class OwnerActions:
         Raises:
             newswire_notify.subscriptions.errors.SubscriptionConflictError: it is disabled, or another paused it.
         """
-        await resume(self.subscriptions, partial(self.find, account, subscription_id))
-        await self._record(by, Act.SUBSCRIPTION_RESUMED, subscription_id, account)
+        if await resume(self.subscriptions, partial(self.find, account, subscription_id)):
+            await self._record(by, Act.SUBSCRIPTION_RESUMED, subscription_id, account)
         return await self.find(account, subscription_id)
 
     async def enable(self, account: str, subscription_id: str, *, by: Actor) -> Subscription:
         """Enable a disabled subscription."""
-        await self.subscriptions.enable(await self.find(account, subscription_id))
-        await self._record(by, Act.SUBSCRIPTION_ENABLED, subscription_id, account)
+        if await self.subscriptions.enable(await self.find(account, subscription_id)):
+            await self._record(by, Act.SUBSCRIPTION_ENABLED, subscription_id, account)
         return await self.find(account, subscription_id)
 
     async def delete(self, account: str, subscription_id: str, *, by: Actor) -> None:

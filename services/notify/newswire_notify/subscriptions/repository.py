@@ -143,8 +143,8 @@ class Subscriptions:
         draft: SubscriptionDraft,
         limits: AccountLimits = DEFAULT_LIMITS,
         verified_origin: str | None = None,
-    ) -> bool:
-        """Change a subscription; return False where a concurrent change came first.
+    ) -> bool | None:
+        """Change a subscription; return whether anything was changed, or None where a concurrent change came first.
 
         An unchanged URL keeps its consent; ``verified_origin``: the origin from which a URL has just consented.
 
@@ -165,7 +165,9 @@ class Subscriptions:
             content=str(draft.content),
             labels=draft.labels,
         )
-        return await self._update(found, changed, limits.changed_subscription(MAX_FILTER_CHANGES))
+        if _fields(changed) == _fields(found):
+            return False
+        return True if await self._update(found, changed, limits.changed_subscription(MAX_FILTER_CHANGES)) else None
 
     async def set_entitlement(self, found: Subscription, entitlement: str | None) -> bool:
         """Apply an entitlement to a subscription; return False where a concurrent change came first.
@@ -193,18 +195,18 @@ class Subscriptions:
             )
         return bool(answer == b"OK")
 
-    async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> None:
-        """Pause a subscription until ``by`` resumes it; its owner can read the note.
+    async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> bool:
+        """Pause a subscription until ``by`` resumes it; its owner can read the note. Return whether anything was changed.
 
         Raises:
             SubscriptionConflictError: it is disabled.
         """
         checkpoint: bytes | None = await self._records.get(self._keys.checkpoint(NOTIFY_GROUP))
         handled = (checkpoint or b"0-0").decode()
-        await change_status(self._queue, found, lambda record, _: pause(record, by, note, handled))
+        return bool(await change_status(self._queue, found, lambda record, _: pause(record, by, note, handled)))
 
-    async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
-        """Resume a subscription; return False where a concurrent change came first.
+    async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool | None:
+        """Resume a subscription; return whether it was paused, or None where a concurrent change came first.
 
         Held deliveries become due, and a backfill covers the pause.
 
@@ -215,9 +217,14 @@ class Subscriptions:
             self._queue, found, lambda record, suspended: resume(record, by, suspended=suspended), found.revision
         )
 
-    async def enable(self, found: Subscription) -> None:
-        """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent."""
-        await change_status(self._queue, found, lambda record, suspended: enable(record, suspended=suspended))
+    async def enable(self, found: Subscription) -> bool:
+        """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent.
+
+        Return whether anything was changed.
+        """
+        return bool(
+            await change_status(self._queue, found, lambda record, suspended: enable(record, suspended=suspended))
+        )
 
     async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
         """Delete a subscription and cancel its waiting deliveries; return whether the account owned it.

@@ -36,24 +36,24 @@ async def owned(subscriptions: Subscriptions, account: str, subscription_id: str
 
 async def resume(
     subscriptions: Subscriptions, find: Callable[[], Awaitable[Subscription]], by: PausedBy = PausedBy.OWNER
-) -> None:
-    """Undo a pause of the same kind of actor.
+) -> bool:
+    """Undo a pause of the same kind of actor; return whether the subscription was paused.
 
     Raises:
         newswire_notify.subscriptions.errors.SubscriptionConflictError: it is disabled, or was paused by another.
         SubscriptionBusyError: concurrent requests keep changing it.
     """
     for _ in range(MAX_UPDATE_ATTEMPTS):
-        if await subscriptions.resume(await find(), by):
-            return
+        resumed = await subscriptions.resume(await find(), by)
+        if resumed is not None:
+            return resumed
     raise SubscriptionBusyError
 
 
 class OperatorActions:
-    """An operator's actions on the subscriptions of any account. Each is recorded in the audit log.
+    """An operator's actions on the subscriptions of any account. Each that changes something is recorded in the audit log.
 
     The entry is written right after the action, not in the same step: subscriptions may be on another Redis than the audit log.
-    All actions can be repeated, so a request that fails in between is sent again and is recorded then.
     """
 
     def __init__(self, subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> None:
@@ -80,8 +80,8 @@ class OperatorActions:
             newswire_notify.subscriptions.errors.SubscriptionConflictError: it is disabled.
         """
         found = await self.find(subscription_id)
-        await self._subscriptions.pause(found, PausedBy.OPERATOR, reason)
-        await self._record(actor, Act.SUBSCRIPTION_PAUSED, found, reason)
+        if await self._subscriptions.pause(found, PausedBy.OPERATOR, reason):
+            await self._record(actor, Act.SUBSCRIPTION_PAUSED, found, reason)
 
     async def resume(self, actor: Actor, subscription_id: str) -> None:
         """Undo an operator's pause.
@@ -92,8 +92,8 @@ class OperatorActions:
             SubscriptionBusyError: concurrent requests keep changing it.
         """
         found = await self.find(subscription_id)
-        await resume(self._subscriptions, lambda: self.find(subscription_id), PausedBy.OPERATOR)
-        await self._record(actor, Act.SUBSCRIPTION_RESUMED, found)
+        if await resume(self._subscriptions, lambda: self.find(subscription_id), PausedBy.OPERATOR):
+            await self._record(actor, Act.SUBSCRIPTION_RESUMED, found)
 
     async def end(self, actor: Actor, subscription_id: str, reason: str) -> None:
         """End a subscription for good. Its owner can read the reason for 30 days.

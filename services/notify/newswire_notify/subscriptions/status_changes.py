@@ -46,6 +46,8 @@ class StatusRecord:
     status: str
     reason: str = ""
     """Why it is not active: who paused it, or why it was disabled."""
+    note: str = ""
+    """What an operator said about a pause."""
     paused_before: str = ""
     """Its status before an operator paused it."""
     reason_before: str = ""
@@ -68,6 +70,7 @@ class StatusRecord:
         return cls(
             status=text(b"status"),
             reason=text(b"status_reason"),
+            note=text(b"status_note"),
             paused_before=text(b"paused_before"),
             reason_before=text(b"reason_before"),
             left_seq=int(fields[b"left_seq"]) if fields.get(b"left_seq") else None,
@@ -98,6 +101,8 @@ def pause(record: StatusRecord, by: PausedBy, note: str, handled: str) -> Status
         changed |= {"paused_before": record.status, "reason_before": record.reason}
     if by is PausedBy.OPERATOR or (by is PausedBy.ACCOUNT and not was_paused):
         changed |= {"status_reason": by.value, "status_note": note}
+    if record.reason == by and record.note == note:
+        changed = {}
     if not was_paused:
         return StatusChange(changed | {"status": "paused", "left_entry": handled}, membership="leave")
     return StatusChange(changed) if changed else None
@@ -152,29 +157,29 @@ def enable(record: StatusRecord, *, suspended: bool) -> StatusChange | None:
     )
 
 
-async def change_status(queue: Queue, found: Subscription, decide: Decide, revision: str | None = None) -> bool:
+async def change_status(queue: Queue, found: Subscription, decide: Decide, revision: str | None = None) -> bool | None:
     """Decide and apply a change of a subscription's status; decide again where its record has changed meanwhile.
 
-    With a ``revision``, return False where the record does not have it any more.
+    Return whether anything was changed; with a ``revision``, None where the record does not have it any more.
     """
     suspended = False
     while True:
         fields = await queue.redis.hgetall(queue.key("subscription", found.id))
         if fields.get(b"account") != found.account.encode():
-            return True  # it was deleted
+            return False  # it was deleted
         current = Subscription.read(fields)
         if revision is not None and current.revision != revision:
-            return False
+            return None
         change = decide(StatusRecord.read(fields), suspended)
         if change is None:
-            return True
+            return False
         match await queue.call("change_status", **_arguments(current, change, suspended)):
             case b"SUSPENSION_CHANGED":
                 suspended = not suspended
             case b"STALE":
                 continue
-            case _:
-                return True
+            case answer:
+                return bool(answer == b"OK")
 
 
 def _arguments(current: Subscription, change: StatusChange, suspended: bool) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Suspensions:
         found: Subscription | None = subscription
         while found is not None and found.status_reason == PausedBy.ACCOUNT:
             try:
-                if await self._subscriptions.resume(found, PausedBy.ACCOUNT):
+                if await self._subscriptions.resume(found, PausedBy.ACCOUNT) is not None:
                     return
             except SubscriptionConflictError:
                 return  # an operator paused it meanwhile
