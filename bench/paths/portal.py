@@ -138,6 +138,8 @@ async def _deliveries(redis: "Redis", keys: Keyspace, subscription: Subscription
                 pipe.hset(queue.key("delivery", delivery), mapping=fields)
                 pipe.rpush(queue.key("delivery", delivery, "attempts"), *attempts[1:])
                 pipe.zadd(name, {delivery: created})
+                if dead:
+                    pipe.zadd(queue.key("deliveries", "dead"), {delivery: created + 1000})
             await pipe.execute()
 
 

@@ -439,7 +439,7 @@ async def test_cancel_ends_what_has_not_ended(desk: Desk) -> None:
     assert await cancel(mine.id) == b"ENDED"
 
 
-# list_deliveries, count_dead, replay_dead, recent_deliveries
+# list_deliveries, list_for_dead, count_dead, replay_dead, recent_deliveries
 
 
 async def listed(desk: Desk, subscription: Subscription, **wanted: Any) -> tuple[list[str], list[str]]:
@@ -470,7 +470,8 @@ async def test_list_deliveries_filters_and_continues_newest_first(desk: Desk, cl
     assert (await listed(desk, mine, after=[str(at - 1), newer[1]]))[0] == [first]
 
 
-async def test_count_dead_counts_what_failed_by_a_time(desk: Desk, clock: Clock) -> None:
+@pytest.mark.parametrize("listed", ["own", "dead"])
+async def test_count_dead_counts_what_failed_by_a_time(desk: Desk, clock: Clock, listed: str) -> None:
     mine = await desk.subscribe(URL)
     await dead(desk, mine, "a1.1")
     await dead(desk, mine, "a2.1")
@@ -478,24 +479,50 @@ async def test_count_dead_counts_what_failed_by_a_time(desk: Desk, clock: Clock)
     at = int(clock.now * 1000)
     clock.now += 10
     await dead(desk, mine, "a3.1")
+    await dead(desk, await desk.subscribe(URL, {"topics": ["Bridges"]}), "a4.1")
 
     async def count(upto: int, examine: int = 10, after: tuple[bytes, ...] = ()) -> Any:
-        named = {"subscription": mine.id, "upto": upto, "examine": examine, "after": [part.decode() for part in after]}
-        return await desk.queue.call("count_dead", **named)
+        named = {"subscription": mine.id, "list": listed, "upto": upto, "examine": examine}
+        return await desk.queue.call("count_dead", **named, after=[part.decode() for part in after])
 
     assert await count(at) == [1, 1, []]
     assert await count(at + 10_000) == [2, 1, []]
-    more, superseded, after = await count(at + 10_000, examine=2)
-    assert (more + superseded, sum((await count(at + 10_000, 2, after))[:2])) == (2, 1)
+    counted, after = 0, ()
+    while (page := await count(at + 10_000, 2, tuple(after)))[2]:
+        counted, after = counted + page[0] + page[1], page[2]
+    assert counted + page[0] + page[1] == 3
 
 
-async def test_replay_dead_sends_each_once_a_hundred_per_second(desk: Desk, clock: Clock) -> None:
-    mine = await desk.subscribe(URL)
+async def test_list_for_dead_is_the_shorter_one(desk: Desk, clock: Clock) -> None:
+    mine, other = await desk.subscribe(URL), await desk.subscribe(URL, {"topics": ["Bridges"]})
+    await dead(desk, mine, "a1.1")
+    await ended(desk, mine, "a2.1")
+
+    async def listed() -> list[bytes]:
+        return [await desk.queue.call("list_for_dead", subscription=each.id) for each in (mine, other)]
+
+    assert await listed() == [b"dead", b"own"]
+    await dead(desk, other, "a3.1")
+    assert await listed() == [b"own", b"own"]
+
+
+@pytest.mark.parametrize("listed", ["own", "dead"])
+async def test_replay_dead_sends_each_once_a_hundred_per_second(desk: Desk, clock: Clock, listed: str) -> None:
+    mine, other = await desk.subscribe(URL), await desk.subscribe(URL, {"topics": ["Bridges"]})
+    of_another = await dead(desk, other, "a9.1")
     deliveries = {await dead(desk, mine, f"a{number}.1") for number in range(3)}
     at = int(clock.now * 1000)
 
     async def replay_dead(replayed: int, **changes: Any) -> Any:
-        named = {"subscription": mine.id, "upto": at, "examine": 10, "after": [], "limit": 2, "keep": KEEP}
+        named = {
+            "subscription": mine.id,
+            "list": listed,
+            "upto": at,
+            "examine": 10,
+            "after": [],
+            "limit": 2,
+            "keep": KEEP,
+        }
         return await desk.queue.call("replay_dead", **named | {"replayed": replayed} | changes)
 
     assert await replay_dead(0, upto=at - 1) == [0, []]
@@ -505,7 +532,7 @@ async def test_replay_dead_sends_each_once_a_hundred_per_second(desk: Desk, cloc
     due = await desk.redis.zrange(desk.queue.key("due", mine.id), 0, -1, withscores=True)
     assert {raw.decode() for raw, _ in due} == deliveries
     assert [int(score) for _, score in due] == [at, at, at + 1000]
-    assert await desk.redis.zcard(desk.queue.key("deliveries", "dead")) == 0
+    assert await desk.redis.zrange(desk.queue.key("deliveries", "dead"), 0, -1) == [of_another.encode()]
     assert await replay_dead(0) == [0, []]
     await desk.redis.hset(desk.queue.key("subscription", mine.id), "status", "disabled")
     assert await replay_dead(0) == b"UNSUBSCRIBED"

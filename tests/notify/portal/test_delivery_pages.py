@@ -38,6 +38,7 @@ async def test_the_list_is_filtered_and_paged_and_finds_an_event(portal: Portal,
     page = await browser.get(path)
     assert page.text.count('<th scope="row">') == 25
     assert EN["why_server_error"] in page.text
+    assert page.text.count("The ferry leaves on time</bdi>") == 25
     older = re.search(r'href="\?([^"]+)">Older', page.text)
     assert older
     assert (await browser.get(f"{path}?{older[1].replace('&amp;', '&')}")).text.count('<th scope="row">') == 5

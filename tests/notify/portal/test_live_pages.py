@@ -51,4 +51,5 @@ async def test_deliveries_arrive_on_the_stream_until_the_session_ends(
                         await portal.users.sessions.end(user.id, started.id)
     assert {each["endpoint"].partition("/")[2] for each in seen} == {"a"}
     assert (seen[-1]["state"], seen[-1]["attempts"], seen[-1]["type"]) == ("delivered", 1, "published")
+    assert seen[-1]["title"] == "The ferry leaves on time"
     assert seen[-1]["path"].startswith("/portal/subscriptions/sub_")

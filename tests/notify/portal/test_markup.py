@@ -11,6 +11,7 @@ from tests.notify.portal.test_subscription_pages import act_of
 
 async def test_the_markup_is_valid(portal: Portal, receiver: Receiver, tmp_path: Path) -> None:
     mine, rows = await failed(portal, receiver, 2)
+    await portal.desk.fan_out([await portal.desk.put("waiting")])
     browser = await portal.subscriber()
     of_it = f"/portal/subscriptions/{mine.id}"
     paths = [

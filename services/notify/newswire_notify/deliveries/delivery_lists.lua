@@ -1,10 +1,9 @@
 -- Reads the deliveries of a subscription by state, and replays those that are dead. Builds on queue.lua and fan_out.lua.
--- A position in the list, newest first, is {created, id}; an empty one is its beginning.
+-- A position in a list, newest first, is {time, id}; an empty one is its beginning.
 
--- Returns the next `examine` deliveries after a position, as ids and creation times in turn, and the position after them; an empty one at
+-- Returns the next `examine` deliveries of a list after a position, as ids and times in turn, and the position after them; an empty one at
 -- the end of the list. A delivery that was removed meanwhile is found again by its time.
-local function deliveries_after(p, sub, after, examine)
-  local key = p .. 'deliveries:' .. sub
+local function deliveries_after(key, after, examine)
   local first = 0
   if #after > 0 then
     local rank = redis.call('ZREVRANK', key, after[2])
@@ -20,7 +19,7 @@ end
 -- empty position means that there are no more.
 local function list_deliveries(_, args)
   local p, ids = args.prefix, {}
-  local page, after = deliveries_after(p, args.subscription, args.after, args.examine)
+  local page, after = deliveries_after(p .. 'deliveries:' .. args.subscription, args.after, args.examine)
   for i = 1, #page, 2 do
     local id, created = page[i], tonumber(page[i + 1])
     if created < args.since then return {ids, {}} end
@@ -35,21 +34,35 @@ local function list_deliveries(_, args)
   return {ids, after}
 end
 
--- Whether a delivery failed for good by a time, and whether it can be sent again. Returns 'REPLAYABLE', 'SUPERSEDED' or nil.
-local function dead_by(p, id, upto)
-  local state, ended, article, version, kind = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'ended', 'article', 'version',
-    'type'))
-  if state ~= 'dead' or tonumber(ended) > upto then return nil end
+-- Whether a delivery of a subscription failed for good by a time, and whether it can be sent again. Returns 'REPLAYABLE', 'SUPERSEDED' or
+-- nil.
+local function dead_by(p, id, sub, upto)
+  local state, owner, ended = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'subscription', 'ended'))
+  if state ~= 'dead' or owner ~= sub or tonumber(ended) > upto then return nil end
+  local article, version, kind = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'article', 'version', 'type'))
   return is_superseded(p, article, version, kind) and 'SUPERSEDED' or 'REPLAYABLE'
 end
 
--- Counts dead deliveries. Arguments: subscription; after; examine; upto, the latest time of their end (ms).
+-- Returns the list in which to look for the dead deliveries of a subscription: 'own', its deliveries; or 'dead', the dead ones of all
+-- subscriptions, where these are fewer. Arguments: subscription.
+local function list_for_dead(_, args)
+  local p = args.prefix
+  local own, dead = redis.call('ZCARD', p .. 'deliveries:' .. args.subscription), redis.call('ZCARD', p .. 'deliveries:dead')
+  return dead < own and 'dead' or 'own'
+end
+
+local function dead_after(args)
+  local list = args.list == 'dead' and 'dead' or args.subscription
+  return deliveries_after(args.prefix .. 'deliveries:' .. list, args.after, args.examine)
+end
+
+-- Counts dead deliveries. Arguments: subscription; list, as above; after; examine; upto, the latest time of their end (ms).
 -- Returns {replayable, superseded, the position after those that were looked at}.
 local function count_dead(_, args)
   local counts = {REPLAYABLE = 0, SUPERSEDED = 0}
-  local page, after = deliveries_after(args.prefix, args.subscription, args.after, args.examine)
+  local page, after = dead_after(args)
   for i = 1, #page, 2 do
-    local found = dead_by(args.prefix, page[i], args.upto)
+    local found = dead_by(args.prefix, page[i], args.subscription, args.upto)
     if found then counts[found] = counts[found] + 1 end
   end
   return {counts.REPLAYABLE, counts.SUPERSEDED, after}
@@ -65,9 +78,9 @@ local function replay_dead(_, args)
   local status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
   if status ~= 'active' and status ~= 'paused' then return 'UNSUBSCRIBED' end
   local replayed, most = args.replayed, args.replayed + args.limit
-  local page, after = deliveries_after(p, sub, args.after, args.examine)
+  local page, after = dead_after(args)
   for i = 1, #page, 2 do
-    if dead_by(p, page[i], args.upto) == 'REPLAYABLE' then
+    if dead_by(p, page[i], sub, args.upto) == 'REPLAYABLE' then
       requeue(p, sub, page[i], now + math.floor(replayed / REPLAYED_PER_SECOND) * 1000, args.keep)
       replayed = replayed + 1
       if replayed == most then return {replayed, {page[i + 1], page[i]}} end
@@ -78,7 +91,7 @@ end
 
 -- The latest deliveries of an account: of each subscription, up to `subscriptions`, the newest `limit` and those that ended last; of all
 -- these the latest `rows`. Arguments: account; subscriptions; limit; rows.
--- Returns for each {id, subscription, state, attempt, type, article, created}.
+-- Returns for each {id, subscription, state, attempt, type, article, created, version}.
 local function recent_deliveries(_, args)
   local p, latest, found = args.prefix, {}, {}
   for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. args.account, 0, args.subscriptions - 1, 'REV')) do
@@ -93,13 +106,14 @@ local function recent_deliveries(_, args)
   table.sort(latest, function(a, b) return a[1] > b[1] or (a[1] == b[1] and a[2] > b[2]) end)
   for at = 1, math.min(args.rows, #latest) do
     local _, id, sub = unpack(latest[at])
-    local row = redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'attempt', 'type', 'article', 'created')
+    local row = redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'attempt', 'type', 'article', 'created', 'version')
     if row[1] then found[#found + 1] = {id, sub, unpack(row)} end
   end
   return found
 end
 
 register('list_deliveries', list_deliveries, {'no-writes'})
+register('list_for_dead', list_for_dead, {'no-writes'})
 register('count_dead', count_dead, {'no-writes'})
 register('replay_dead', replay_dead)
 register('recent_deliveries', recent_deliveries, {'no-writes'})

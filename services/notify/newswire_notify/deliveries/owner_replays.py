@@ -77,9 +77,15 @@ class OwnerReplays:
         upto = self._queue.now_ms or await redis_time_ms(self._queue.redis)
         replayable = superseded = examined = 0
         after: list[Any] = []
+        listed = await self._list_for_dead(subscription_id)
         while examined < MAX_COUNTED:
             more, later, after = await self._queue.call(
-                "count_dead", subscription=subscription_id, upto=upto, examine=EXAMINED_PER_CALL, after=_texts(after)
+                "count_dead",
+                subscription=subscription_id,
+                list=listed,
+                upto=upto,
+                examine=EXAMINED_PER_CALL,
+                after=_texts(after),
             )
             replayable, superseded, examined = replayable + more, superseded + later, examined + EXAMINED_PER_CALL
             if not after:
@@ -97,10 +103,12 @@ class OwnerReplays:
         """
         replayed = 0
         after: list[Any] = []
+        listed = await self._list_for_dead(found.id)
         while True:
             answer = await self._queue.call(
                 "replay_dead",
                 subscription=found.id,
+                list=listed,
                 upto=upto,
                 examine=EXAMINED_PER_CALL,
                 after=_texts(after),
@@ -116,6 +124,11 @@ class OwnerReplays:
         if replayed:
             await self._record(by, found, failed_until_ms=upto, deliveries=replayed)
         return int(replayed)
+
+    async def _list_for_dead(self, subscription_id: str) -> str:
+        """Return in which list dead deliveries are looked for, from the first call of a count or replay to the last."""
+        listed: bytes = await self._queue.call("list_for_dead", subscription=subscription_id)
+        return listed.decode()
 
     async def cancel(self, found: Subscription, delivery_id: str, *, by: Actor) -> bool | None:
         """Cancel a delivery; return whether it had not ended, or None where the subscription does not own it."""

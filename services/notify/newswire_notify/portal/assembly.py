@@ -20,6 +20,7 @@ from newswire_notify.portal import (
 )
 from newswire_notify.portal.access import PortalAccess
 from newswire_notify.portal.acts import Acts
+from newswire_notify.portal.article_titles import ArticleTitles
 from newswire_notify.portal.delivery_pages import DeliveryParts
 from newswire_notify.portal.frame import PortalFrame
 from newswire_notify.portal.links import PortalLinks
@@ -49,6 +50,7 @@ def portal_routers(
     frame = PortalFrame(settings.site_name, makers)
     acts = Acts(records, keys)
     disabled_after = settings.webhook_disabled_after
+    titles = ArticleTitles(records, keys)
     requests = SentRequests(queue, records, keys, settings.site)
     return [
         api.router(links, settings.site),
@@ -57,10 +59,10 @@ def portal_routers(
         subscription_pages.router(
             access,
             frame,
-            SubscriptionParts(actions, previews, deliveries, queue, acts, makers, disabled_after),
+            SubscriptionParts(actions, previews, deliveries, titles, queue, acts, makers, disabled_after),
         ),
         signature_pages.router(access, frame, actions.subscriptions, deliveries, requests),
-        live_pages.router(access, frame, queue, limiter),
+        live_pages.router(access, frame, queue, titles, limiter),
         key_pages.router(access, frame, records, keys),
-        delivery_pages.router(access, frame, DeliveryParts(deliveries, replays, requests, queue, acts, makers)),
+        delivery_pages.router(access, frame, DeliveryParts(deliveries, replays, requests, titles, queue, acts, makers)),
     ]

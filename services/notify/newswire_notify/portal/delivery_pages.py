@@ -22,6 +22,7 @@ from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, State
 from newswire_notify.portal.access import PortalAccess, Visitor
 from newswire_notify.portal.acts import FIELD, Acts
+from newswire_notify.portal.article_titles import ArticleTitles
 from newswire_notify.portal.frame import PortalFrame, see
 from newswire_notify.portal.reasons import reason_of
 from newswire_notify.portal.requests_sent import DeliveryFacts, SentRequests
@@ -42,6 +43,7 @@ class DeliveryParts:
     deliveries: Deliveries
     replays: OwnerReplays
     requests: SentRequests
+    titles: ArticleTitles
     queue: Queue
     acts: Acts
     makers: ProblemMakers
@@ -114,6 +116,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
             visitor,
             found=found,
             rows=[row | {"why": reason_of(row["attempts"][-1]) if row["attempts"] else None} for row in rows],
+            titles=await parts.titles.of((row["article"], row["version"]) for row in rows),
             wanted=wanted,
             sent=params,
             states=list(State),

@@ -19,6 +19,7 @@ from newswire.timestamps import from_epoch_ms
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import State
 from newswire_notify.portal.access import PATH, PortalAccess
+from newswire_notify.portal.article_titles import ArticleTitles
 from newswire_notify.portal.frame import PACKAGE, PortalFrame, endpoint_name
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 
@@ -44,8 +45,10 @@ class LiveDelivery:
     type: str
     """The last part of the event's type: ``published``, ``retracted`` or ``disabled``."""
     created_ms: int
+    article: str
+    version: int
 
-    def document(self) -> dict[str, object]:
+    def document(self, title: str) -> dict[str, object]:
         """Return what the script reads."""
         moment = from_epoch_ms(self.created_ms).isoformat(timespec="seconds").replace("+00:00", "Z")
         return {
@@ -55,6 +58,7 @@ class LiveDelivery:
             "state": self.state,
             "attempts": self.attempts,
             "type": self.type,
+            "title": title,
             "created": moment,
         }
 
@@ -84,6 +88,8 @@ class RecentDeliveries:
                 int(row[3]),
                 row[4].decode().split(".")[-2],
                 int(row[6]),
+                row[5].decode(),
+                int(row[7]),
             )
             for row in rows
         ]
@@ -97,7 +103,9 @@ class RecentDeliveries:
         names |= {each: endpoint_name((url or b"").decode()) for each, url in zip(unknown, urls, strict=True)}
 
 
-def router(access: PortalAccess, frame: PortalFrame, queue: Queue, limiter: ConnectionLimiter) -> APIRouter:
+def router(
+    access: PortalAccess, frame: PortalFrame, queue: Queue, titles: ArticleTitles, limiter: ConnectionLimiter
+) -> APIRouter:
     """Return the page and its stream."""
     routes = frame.routes()
     recent = RecentDeliveries(queue)
@@ -111,6 +119,7 @@ def router(access: PortalAccess, frame: PortalFrame, queue: Queue, limiter: Conn
             "portal_live.html",
             visitor,
             rows=rows[::-1],
+            titles=await titles.of((each.article, each.version) for each in rows),
             at=from_epoch_ms,
             scripts=[SCRIPT],
             texts_of_script=_texts(frame.texts(request)),
@@ -135,9 +144,11 @@ def router(access: PortalAccess, frame: PortalFrame, queue: Queue, limiter: Conn
             checked_at = time.monotonic()
             while not stopping.is_set():
                 found = {each.id: each for each in await recent.of(account, names)}
-                for each in found.values():
-                    if seen.get(each.id) != each:
-                        yield b"event: delivery\ndata: %b\n\n" % orjson.dumps(each.document())
+                changed = [each for each in found.values() if seen.get(each.id) != each]
+                titled = await titles.of((each.article, each.version) for each in changed)
+                for each in changed:
+                    document = each.document(titled.get((each.article, each.version), ""))
+                    yield b"event: delivery\ndata: %b\n\n" % orjson.dumps(document)
                 seen = found
                 if time.monotonic() - checked_at >= CHECK_SECONDS:
                     if not await may_look():

@@ -17,6 +17,7 @@ from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.fanout.backfill import backfill_status
 from newswire_notify.portal.access import PATH, PortalAccess, Visitor
 from newswire_notify.portal.acts import FIELD, Acts
+from newswire_notify.portal.article_titles import ArticleTitles
 from newswire_notify.portal.frame import PortalFrame, see
 from newswire_notify.portal.overview_pages import rows_of
 from newswire_notify.portal.reasons import reason_of
@@ -49,6 +50,7 @@ class SubscriptionParts:
     actions: OwnerActions
     previews: Previews
     deliveries: Deliveries
+    titles: ArticleTitles
     queue: Queue
     acts: Acts
     makers: ProblemMakers
@@ -138,6 +140,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
         request: Request, visitor: Visitor, found: Subscription, tested: EndpointTest | None = None, error: str = ""
     ) -> Response:
         [row] = await rows_of(parts.queue, [found], parts.disabled_after)
+        newest = (await parts.deliveries.of(found.id, NEWEST_DELIVERIES)).rows
         revealed = await parts.acts.may_see_secret(visitor.token, found.id)
         values: dict[str, Any] = {"tested": tested, "why": reason_of(tested.attempt) if tested else None}
         return frame.page(
@@ -151,7 +154,8 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
             former=[from_epoch_ms(until * 1000) for _, until in found.former_secrets],
             overlaps=OVERLAPS_SECONDS,
             retries=RETRY_DELAYS_SECONDS,
-            newest=(await parts.deliveries.of(found.id, NEWEST_DELIVERIES)).rows,
+            newest=newest,
+            titles=await parts.titles.of((each["article"], each["version"]) for each in newest),
             replay=await backfill_status(parts.queue, found.id),
             at=from_epoch_ms,
             error=error,

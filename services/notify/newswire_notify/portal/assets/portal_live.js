@@ -31,7 +31,7 @@ function show(delivery) {
     time.textContent = delivery.created.slice(11, 19);
   }
   row.querySelector("[data-endpoint]").textContent = delivery.endpoint;
-  row.querySelector("[data-type]").textContent = texts.types[delivery.type] || delivery.type;
+  row.querySelector("[data-what]").textContent = delivery.title || texts.types[delivery.type] || delivery.type;
   row.querySelector("[data-attempts]").textContent = delivery.attempts;
   const state = row.querySelector("[data-state]");
   state.textContent = texts.states[delivery.state];
