@@ -41,6 +41,25 @@ def jpeg(width: int = 400, height: int = 300, **options: Any) -> bytes:
     return encoded(gradient(width, height), "JPEG", **{"quality": 80, **options})
 
 
+def press_profile(size: int) -> bytes:
+    """Return a CMYK profile of at least so many bytes, by which every mixture of inks is green: the darker, the more inks."""
+    identity = b"".join(struct.pack(">i", 65_536 * (at % 4 == 0)) for at in range(9))
+    table = bytes(range(256))
+    mixtures = (at.bit_count() for at in range(2**4))
+    green = b"".join(bytes((255 - 63 * inks, *((0x80, 0x80) if inks in (0, 4) else (0x30, 0xA0)))) for inks in mixtures)
+    lut = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + identity + table * 4 + green + table * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">iii", 63_190, 65_536, 54_061)
+    tags = {b"A2B0": lut, b"wtpt": white, b"priv": b"data\0\0\0\0" + bytes(size)}
+    at, index, body = 132 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        index += name + struct.pack(">II", at + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    total = at + len(body)
+    head = struct.pack(">I4sI4s4s4s", total, b"\0\0\0\0", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63_190, 65_536, 54_061) + bytes(48)
+    return head + struct.pack(">I", len(tags)) + index + body
+
+
 def tagged(format_: str, orientation: int = 1) -> bytes:
     """Return an image with EXIF, XMP and a comment in it."""
     image = gradient(400, 300)

@@ -8,7 +8,17 @@ from PIL import Image, ImageCms
 
 from newswire.auth.credentials import Scope
 from tests.ingest.media.conftest import MediaTest
-from tests.ingest.media.images import SECRET, animation, display_p3, encoded, exif, gradient, jpeg, tagged
+from tests.ingest.media.images import (
+    SECRET,
+    animation,
+    display_p3,
+    encoded,
+    exif,
+    gradient,
+    jpeg,
+    press_profile,
+    tagged,
+)
 
 
 async def opened(media: MediaTest, url: str) -> Image.Image:
@@ -73,6 +83,20 @@ async def test_a_print_image_becomes_one_for_screens(media: MediaTest, publisher
     image = await opened(media, added["url"])
     assert image.mode == "RGB"
     assert image.getpixel((2, 150))[0] > 150  # type: ignore[index]
+
+
+async def test_a_print_image_has_the_colours_of_its_profile(media: MediaTest, publisher: dict[str, str]) -> None:
+    sent = encoded(gradient(400, 300).convert("CMYK"), "JPEG", icc_profile=press_profile(600_000))
+    image = await opened(media, (await media.upload(publisher, sent))["url"])
+    assert (image.mode, "icc_profile" in image.info) == ("RGB", False)
+    red, green, blue = image.getpixel((2, 150))  # type: ignore[misc]
+    assert green > 100 > blue > red
+
+
+async def test_variants_of_a_sixteen_bit_image_are_as_bright(media: MediaTest, publisher: dict[str, str]) -> None:
+    added = await media.upload(publisher, encoded(Image.new("I;16", (400, 40), 30_000), "PNG"))
+    (variant,) = added["variants"]
+    assert (await opened(media, variant["url"])).convert("L").getpixel((5, 5)) == pytest.approx(30_000 / 256, abs=3)
 
 
 @pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG", "AVIF"])

@@ -21,7 +21,9 @@ MAX_FRAMES: Final = 500
 MAX_ANIMATED_PIXELS: Final = 60_000_000
 """Pixels of all frames together."""
 MAX_PROFILE_BYTES: Final = 64 * 1024
-"""Of a colour profile; pixels with a larger one are taken as sRGB."""
+"""Of a colour profile that is kept; pixels with a larger one are taken as sRGB."""
+MAX_PRINT_PROFILE_BYTES: Final = 4 * 1024 * 1024
+"""Of the profile of a CMYK image, which converts it and is not kept. Those of printers have 500 KiB to 3 MiB."""
 _NO_METADATA: Final[dict[str, Any]] = {"exif": b"", "xmp": b""}
 _FORMATS: Final = {
     "JPEG": ImageFormat.JPEG,
@@ -33,6 +35,7 @@ _FORMATS: Final = {
 }
 _OPENED: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 _ACCEPTED: Final = "send a JPEG, PNG, WebP, AVIF or GIF image"
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis")
 _KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
     (
         "is an SVG document or a web page",
@@ -44,8 +47,13 @@ _KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
     (
         "is a HEIC image",
         "export it as JPEG",
-        lambda head: head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis"),
+        lambda head: (
+            head[4:8] == b"ftyp"
+            and head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis")
+        ),
     ),
+    ("is a JPEG 2000 image", "export it as JPEG", lambda head: head[4:12] == b"jP  \r\n\x87\n"),
+    ("is a JPEG XL image", "export it as JPEG", lambda head: head[:2] == b"\xff\n" or head[4:8] == b"JXL "),
     ("is a PDF document", "export it as JPEG or PNG", lambda head: head[:5] == b"%PDF-"),
     ("is a BMP image", "export it as PNG", lambda head: head[:2] == b"BM"),
 )
@@ -178,7 +186,7 @@ def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image
     elif upright.mode in ("CMYK", "YCbCr", "LAB", "HSV", "F", "I", "1") and not (
         format_ is ImageFormat.PNG and upright.mode in ("1", "I")
     ):
-        upright, profile = upright.convert("RGB"), None
+        upright, profile = _eight_bits(upright).convert("RGB"), None
     return upright, _encode(upright, format_, profile, options)
 
 
@@ -218,7 +226,7 @@ def _resize(content: bytes, width: int, format_: ImageFormat) -> bytes:
     image.draft("RGB", (width * 2, height * 2))  # JPEG: decodes a half, a quarter or an eighth of it
     image.load()
     mode = "RGBA" if _has_alpha(image) else "RGB"
-    smaller = image.convert(mode).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    smaller = _eight_bits(image).convert(mode).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if profile is not None:
         smaller = _to_srgb(smaller, profile)
     smaller.info = {}
@@ -229,7 +237,7 @@ def _resize(content: bytes, width: int, format_: ImageFormat) -> bytes:
 def _profile(image: Image.Image) -> bytes | None:
     """Return the colour profile of an image if it can be used."""
     profile = image.info.get("icc_profile")
-    if not profile or len(profile) > MAX_PROFILE_BYTES:
+    if not profile or len(profile) > (MAX_PRINT_PROFILE_BYTES if image.mode == "CMYK" else MAX_PROFILE_BYTES):
         return None
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
@@ -256,12 +264,19 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return image if changed is None else changed
 
 
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 16 bits a pixel with 8: conversions of Pillow would make everything above 255 white."""
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+
+
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
 def _average_colour(image: Image.Image) -> str:
-    small = image.convert("RGBA").resize((1, 1), Image.Resampling.BOX, reducing_gap=1.0)
+    small = _eight_bits(image).convert("RGBA").resize((1, 1), Image.Resampling.BOX, reducing_gap=1.0)
     pixel: Any = small.getpixel((0, 0))
     return "#{:02x}{:02x}{:02x}".format(*pixel[:3])
 

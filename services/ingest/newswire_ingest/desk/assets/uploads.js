@@ -20,8 +20,8 @@ async function upload(form, input, status, texts) {
       body: input.files[0],
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.detail ?? response.statusText);
+    const answer = await response.json().catch(() => ({})); // a proxy may refuse what is too large, with a page of its own
+    if (!response.ok) throw new Error(answer.detail ?? String(response.status));
     address.value = answer.url;
     address.dispatchEvent(new Event("input", { bubbles: true }));
     status.textContent = texts.uploaded;
