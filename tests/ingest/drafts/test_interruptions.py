@@ -1,5 +1,9 @@
 """A process that ends between the article and the draft of an act: the act is done once, whatever comes next."""
 
+import asyncio
+import signal
+import sys
+
 import pytest
 
 from newswire_ingest.drafts.article_links import ArticleLinks
@@ -46,3 +50,16 @@ async def test_a_change_that_was_interrupted_after_its_article_is_done_once(draf
     assert repeated["article"]["title"] == "Second"
     assert repeated["article_revision"] == ("0-2" if act == "schedule" else "2-0")
     assert repeated["draft"]["article_changed"] is False
+
+
+async def test_a_process_that_is_killed_has_published_once(drafts: Drafts, redis_url: str) -> None:
+    draft = await drafts.create()
+    about = (redis_url, drafts.ingest.keys.namespace, drafts.headers["Authorization"], draft["id"])
+    command = ("-m", "tests.ingest.drafts.killed", *about, str(draft["revision"]))
+    process = await asyncio.create_subprocess_exec(sys.executable, *command)
+    assert await process.wait() == -signal.SIGKILL
+    assert len(await drafts.ingest.events()) == 1
+    assert (await drafts.read(draft))["article"]["status"] == "published"
+    assert (await drafts.act(draft, "publish"))["article"]["version"] == 1
+    assert len(await drafts.ingest.events()) == 1
+    assert (await drafts.audit()).count("article.published") == 1

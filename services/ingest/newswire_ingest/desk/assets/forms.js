@@ -5,5 +5,6 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "true";
   });
-  window.addEventListener("pageshow", () => delete form.dataset.sent);
+  // A page that the browser kept shows what can be done no more, or was done: it is loaded again.
+  window.addEventListener("pageshow", (event) => (event.persisted ? location.reload() : delete form.dataset.sent));
 }

@@ -5,7 +5,7 @@ const PREFIX = "newswire-draft";
 export class LocalCopies {
   constructor(user, draft) {
     this.prefix = `${PREFIX}:${user}:${draft}:`;
-    this.key = this.prefix + crypto.randomUUID();
+    this.key = this.prefix + crypto.getRandomValues(new Uint32Array(4)).join("-"); // randomUUID needs https
     // Held as long as this page lives: others can tell that its copy is not abandoned.
     navigator.locks?.request(this.key, () => new Promise(() => {}));
   }

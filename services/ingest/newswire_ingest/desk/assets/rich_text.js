@@ -91,7 +91,7 @@ export function richText(area, toolbar, dialogs) {
     content: area.value,
     injectCSS: false,
     editorProps: {
-      attributes: { role: "textbox", "aria-multiline": "true", "aria-labelledby": "body-label", class: "prose", spellcheck: "true" },
+      attributes: { role: "textbox", "aria-multiline": "true", "aria-labelledby": "body-label", class: "prose", dir: "auto", spellcheck: "true" },
     },
     onUpdate: () => {
       area.value = editor.isEmpty ? "" : editor.getHTML();
