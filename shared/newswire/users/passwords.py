@@ -9,7 +9,6 @@ from functools import cache
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
-from zxcvbn import zxcvbn
 
 from newswire.concurrency.offload import Deadline, Offload
 from newswire.users.models import WeakPasswordError
@@ -39,6 +38,8 @@ async def hash_password(password: str, *, known: tuple[str, ...] = ()) -> str:
         raise WeakPasswordError(f"a password has at most {MAX_CHARS} characters")
 
     def work(_: Deadline) -> str:
+        from zxcvbn import zxcvbn  # reads its dictionaries, which most processes never need
+
         judged = zxcvbn(normal[:_MAX_JUDGED_CHARS], [word.lower() for word in known if word], max_length=MAX_CHARS)
         if judged["score"] < _MIN_SCORE:
             raise WeakPasswordError(

@@ -1,9 +1,12 @@
 """What users do with passkeys: add, remove, sign in, prove who they are. Every change leaves one entry in the audit log."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -16,15 +19,6 @@ from newswire.users.models import Session, StartedSession, User
 from newswire.users.service import Client, UserService, actor_of
 from newswire.users.sign_in_limits import SignInLimits
 from newswire.validation.characters import label_violation
-from newswire_ingest.passkeys.ceremonies import (
-    Assertion,
-    assertion_options,
-    read_assertion,
-    read_registration,
-    registration_options,
-    verify_assertion,
-    verify_registration,
-)
 from newswire_ingest.passkeys.challenges import Ceremony, Challenges
 from newswire_ingest.passkeys.models import (
     MAX_NAME_CHARS,
@@ -35,6 +29,9 @@ from newswire_ingest.passkeys.models import (
     RelyingParty,
 )
 from newswire_ingest.passkeys.repository import Passkeys
+
+if TYPE_CHECKING:
+    from newswire_ingest.passkeys.ceremonies import Assertion
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +62,9 @@ class PasskeyService:
 
     async def registration_options(self, user: User, session: Session) -> str:
         """Return what a browser asks an authenticator for a new passkey, as JSON."""
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import registration_options
+
         challenge = await self._challenges.new(Ceremony.REGISTRATION, session.id)
         return registration_options(self.site, user, await self.passkeys.list(user.id), challenge)
 
@@ -78,6 +78,9 @@ class PasskeyService:
             PasskeyTakenError: the user has it already.
             TooManyPasskeysError: the user has as many as are possible.
         """
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import read_registration, verify_registration
+
         checked = _check_name(name)
         credential, challenge = read_registration(sent)
         await self._challenges.check(Ceremony.REGISTRATION, session.id, challenge)
@@ -104,6 +107,9 @@ class PasskeyService:
 
     async def sign_in_options(self, browser: str) -> str:
         """Return what a browser asks for any passkey of this site, as JSON. ``browser``: what tells it from others."""
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import assertion_options
+
         return assertion_options(self.site, await self._challenges.new(Ceremony.SIGN_IN, browser))
 
     async def sign_in(self, sent: str, browser: str, client: Client) -> StartedSession:
@@ -114,6 +120,9 @@ class PasskeyService:
             ChallengeExpiredError: the challenge has expired, was used, or belongs to another browser.
             PasskeyRefusedError: there is no such passkey, or the answer is not valid, or the user is disabled.
         """
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import read_assertion
+
         await self._limits.check(None, client.network)
         try:
             assertion = read_assertion(sent)
@@ -129,6 +138,9 @@ class PasskeyService:
 
     async def proof_options(self, user: User, session: Session) -> str:
         """Return what a browser asks for one of the passkeys of the user who is signed in, as JSON."""
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import assertion_options
+
         challenge = await self._challenges.new(Ceremony.PROOF, session.id)
         return assertion_options(self.site, challenge, await self.passkeys.list(user.id))
 
@@ -140,6 +152,9 @@ class PasskeyService:
             ChallengeExpiredError: the challenge has expired, was used, or belongs to another session.
             PasskeyRefusedError: it is not a passkey of this user, or the answer is not valid.
         """
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import read_assertion
+
         await self._limits.check(user.email, client.network)
         try:
             assertion = read_assertion(sent)
@@ -152,8 +167,11 @@ class PasskeyService:
             raise
         return await self._users.sessions.confirm_identity(session)
 
-    async def _verify(self, user: User, assertion: Assertion, client: Client) -> None:
+    async def _verify(self, user: User, assertion: "Assertion", client: Client) -> None:
         """Check an answer whose challenge was made here, and record the use of the passkey."""
+        await _load_ceremonies()
+        from newswire_ingest.passkeys.ceremonies import verify_assertion
+
         passkey = await self.passkeys.find(user.id, assertion.passkey_id)
         if passkey is None:
             raise PasskeyRefusedError("the user has no such passkey")
@@ -180,6 +198,11 @@ class PasskeyService:
         await audit.record(
             self._redis, self._keys, by, act, "user", user_id, passkey=fingerprint, name=passkey.name, **details
         )
+
+
+async def _load_ceremonies() -> None:
+    """Import the library of passkeys on its first use, in a thread: a sixth of all that ingest imports is for it alone."""
+    await asyncio.to_thread(import_module, "newswire_ingest.passkeys.ceremonies")
 
 
 def _check_name(name: str) -> str:
