@@ -139,6 +139,8 @@ ROUTES = (
     _none("POST /desk/drafts/{draft_id}/preview", "changes no article and no draft: its link expires"),
     _acts("POST /desk/drafts/{draft_id}/{act}", *_DRAFT_ACTS),
     _acts("POST /desk/articles/{article_id}/retract", Act.ARTICLE_RETRACTED, Act.ARTICLE_CANCELLED),
+    _acts("POST /desk/keys", Act.KEY_CREATED, Act.KEY_REVOKED),
+    _acts("POST /desk/labels", Act.LABEL_MERGED),
     _none("POST /desk/zone", OWN_BROWSER),
 )
 

@@ -293,7 +293,7 @@ async def test_spend_takes_tokens_until_the_bucket_is_empty(store: Store) -> Non
 
 async def test_merge_labels_writes_the_old_one_as_the_new_one(store: Store) -> None:
     async def merge(old: str, new: str, spelling: str) -> Any:
-        named = {"kind": "topic", "old": old, "new": new, "spelling": spelling, "names": store.labels}
+        named = {"kind": "topic", "old": old, "new": new, "spelling": spelling, "names": store.labels, "account": ""}
         return await store.functions.call("merge_labels", [f"{store.labels}merged"], named)
 
     assert await merge("ferries", "ships", "Ships") == [b"MISSING"]
@@ -302,6 +302,20 @@ async def test_merge_labels_writes_the_old_one_as_the_new_one(store: Store) -> N
     assert await merge("ships", "vessels", "Vessels") == [b"OK", b"Vessels"]
     merged = await store.fields(f"{store.labels}merged")
     assert merged == {f"topic\t{form}": "Vessels" for form in ("ferries", "ships", "vessels")}
+
+
+async def test_merge_labels_of_an_account_looks_at_its_own_labels(store: Store) -> None:
+    async def merge(account: str, old: str, new: str, spelling: str) -> Any:
+        named = {"kind": "topic", "old": old, "new": new, "spelling": spelling, "names": store.labels}
+        return await store.functions.call(
+            "merge_labels", [f"{store.labels}merged:{account}"], named | {"account": account}
+        )
+
+    await store.write()
+    assert await merge("other", "ferries", "ships", "Ships") == [b"MISSING"]
+    assert await merge("p", "ferries", "ships", "Ships") == [b"OK", b"Ships"]
+    assert await merge("p", "ships", "ferries", "FERRIES") == [b"OK", b"FERRIES"]
+    assert await store.fields(f"{store.labels}merged:p") == {"topic\tferries": "FERRIES", "topic\tships": "FERRIES"}
 
 
 async def test_restore_labels_counts_an_article_once(store: Store) -> None:

@@ -108,7 +108,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             *sign_in,
             password_pages.router(users, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
-            *desk_routers(drafts, audiences, articles, store, outcomes, media, visits, PROBLEMS, redis, keys),
+            *desk_routers(drafts, audiences, articles, store, outcomes, media, labels, visits, PROBLEMS, redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

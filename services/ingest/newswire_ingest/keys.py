@@ -51,6 +51,7 @@ FAMILIES = (
     KeyFamily("media:variants", "zset", "the images whose variants are to be made", "until they are made"),
     KeyFamily("media:removals", "zset", "what is to be deleted from the folder or the bucket", "until it is deleted"),
     KeyFamily("labels:merged", "hash", "the labels that operators merged", "no expiry"),
+    KeyFamily("labels:merged:<account>", "hash", "the labels that an account merged for itself", "no expiry"),
     KeyFamily(
         "draft:<draft>",
         "hash",

@@ -16,7 +16,7 @@ class Role(StrEnum):
     NEWSLETTERS = "newsletters"
     """Manages newsletters and their readers."""
     ADMIN = "admin"
-    """Everything, and the users of the account."""
+    """Everything, and the users and the API keys of the account."""
 
 
 class Permission(StrEnum):
@@ -31,6 +31,7 @@ class Permission(StrEnum):
     MANAGE_SUBSCRIPTIONS = "manage subscriptions"
     MANAGE_NEWSLETTERS = "manage newsletters"
     MANAGE_USERS = "manage users"
+    MANAGE_KEYS = "manage API keys"
 
 
 _WRITER = frozenset({Permission.WRITE_DRAFTS})

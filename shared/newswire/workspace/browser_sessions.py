@@ -57,6 +57,10 @@ class BrowserSessions:
             raise problem(401, "sign-in-required", "this page needs a user who is signed in", title="Sign in first")
         return found
 
+    def is_fresh(self, signed_in: SignedIn) -> bool:
+        """Return whether the user has proven recently who it is."""
+        return self._sessions.is_fresh(signed_in.session)
+
     async def read_form(self, request: Request, signed_in: SignedIn, max_bytes: int = MAX_FORM_BYTES) -> FormData:
         """Read a form that this session's own page sent.
 

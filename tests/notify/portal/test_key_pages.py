@@ -3,12 +3,9 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from ulid import ULID
-
 from newswire.auth.api_keys import list_keys
 from newswire.auth.credentials import Scope, authenticate
 from newswire.timestamps import epoch_ms
-from newswire_notify.portal.key_pages import token_of
 from tests.notify.portal.conftest import ACCOUNT, Portal
 from tests.notify.portal.test_subscription_pages import act_of
 
@@ -66,13 +63,3 @@ async def test_links_and_users_who_have_not_proven_themselves_make_no_keys(porta
     answer = await browser.post(PATH, follow=False, act=act)
     assert answer.headers["location"] == "/account/prove?next=%2Fportal%2Fkeys%3Faccount%3DHarbour%2520Post"
     assert await list_keys(portal.redis, portal.keys, account=ACCOUNT) == []
-
-
-def test_a_form_gives_one_token_to_its_session_for_a_day() -> None:
-    made = datetime(2026, 11, 27, tzinfo=UTC)
-    form, later = str(ULID.from_datetime(made)).lower(), made + timedelta(hours=23)
-    assert token_of("nws_a", form, now=made) == token_of("nws_a", form, now=later) is not None
-    assert token_of("nws_b", form, now=later) != token_of("nws_a", form, now=later)
-    assert token_of("nws_a", form, now=made + timedelta(hours=25)) is None
-    assert token_of("nws_a", form, now=made - timedelta(hours=1)) is None
-    assert token_of("nws_a", "../../etc/passwd") is None

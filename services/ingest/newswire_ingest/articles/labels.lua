@@ -4,6 +4,7 @@
 --   spelled:{kind}    zset: "folded TAB spelling", in the order of their bytes, of the spellings in use
 --   of:{account}      hash: "kind TAB folded" → "articles TAB spelling"; the spelling of the account's first article that is out
 --   merged            hash: "kind TAB folded" → the spelling that operators gave it for all accounts
+--   merged:{account}  the same, given by an account for itself; what operators gave comes first
 -- A label without articles is deleted, except for merged labels. Labels are passed as lines of kind (category or topic), folded
 -- form, spelling, and "1" if the spelling differs from the draft, separated by tabs.
 
@@ -13,7 +14,7 @@ local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
 local function labels_are_canonical(names, account, labels)
   for kind, folded, spelling, rewritten in string.gmatch(labels, LINE) do
     local field = kind .. '\t' .. folded
-    local known = redis.call('HGET', names .. 'merged', field)
+    local known = redis.call('HGET', names .. 'merged', field) or redis.call('HGET', names .. 'merged:' .. account, field)
     if not known then
       local used = redis.call('HGET', names .. 'of:' .. account, field)
       known = used and string.match(used, '\t(.*)$')
@@ -87,14 +88,26 @@ local function commonest(names, kind, folded)
   return found
 end
 
--- KEYS merged; arguments: kind; old and new, the folded labels; spelling of the new one; names. From now on, every account writes the
--- old label, and all labels merged into it, as the new one. Returns MISSING if no article has the old one, or OK and the spelling.
+-- How an account spells a label, or nil.
+local function spelling_of(names, account, field)
+  return string.match(redis.call('HGET', names .. 'of:' .. account, field) or '', '\t(.*)$')
+end
+
+-- KEYS merged; arguments: kind; old and new, the folded labels; spelling of the new one; names; account, '' for all. From now on, the
+-- account, or every one, writes the old label, and all labels merged into it, as the new one. Returns MISSING if no article of theirs
+-- has the old one, or OK and the spelling.
 local function merge_labels(keys, args)
-  local kind, old_form, new_form, names = args.kind, args.old, args.new, args.names
+  local kind, old_form, new_form, names, account = args.kind, args.old, args.new, args.names, args.account
   local prefix = kind .. '\t'
   local old = redis.call('HGET', keys[1], prefix .. old_form)
-  if not old and not redis.call('ZSCORE', names .. 'forms:' .. kind, old_form) then return {'MISSING'} end
-  local new = redis.call('HGET', keys[1], prefix .. new_form) or commonest(names, kind, new_form)
+  local new
+  if account == '' then
+    if not old and not redis.call('ZSCORE', names .. 'forms:' .. kind, old_form) then return {'MISSING'} end
+    new = redis.call('HGET', keys[1], prefix .. new_form) or commonest(names, kind, new_form)
+  else
+    if not old and not spelling_of(names, account, prefix .. old_form) then return {'MISSING'} end
+    new = redis.call('HGET', keys[1], prefix .. new_form) or spelling_of(names, account, prefix .. new_form)
+  end
   if not new or new == old or old_form == new_form then new = args.spelling end
   if old then
     local merged = redis.call('HGETALL', keys[1])

@@ -1,14 +1,17 @@
 """The first page of the desk: the list, new drafts, and the time zone."""
 
+from urllib.parse import quote
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from newswire.http.problem_handlers import ProblemMakers
+from newswire.users.roles import Permission
 from newswire.workspace.browser_sessions import local_path
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.listing import TABS, read_page, selection_of
-from newswire_ingest.desk.visit import PATH, Visits, see_other
+from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
 from newswire_ingest.drafts.service import DraftService
 
 
@@ -31,6 +34,7 @@ def router(drafts: DraftService, store: ArticleStore, visits: Visits, problems: 
             entries=page.entries,
             following=following,
             zones=zones.zone_names(),
+            tools=_tools(visit),
         )
 
     @routes.post(f"{PATH}/drafts")
@@ -50,3 +54,15 @@ def router(drafts: DraftService, store: ArticleStore, visits: Visits, problems: 
         return response
 
     return routes
+
+
+def _tools(visit: Visit) -> list[tuple[str, str]]:
+    """Return the further pages of an account that a user may open: address and name of the text."""
+    permitted = visit.signed_in.user.permissions(visit.account)
+    people = f"/users?account={quote(visit.account, safe='')}"
+    tools = [
+        (Permission.MERGE_LABELS, visit.path("labels"), "labels"),
+        (Permission.MANAGE_KEYS, visit.path("keys"), "api_keys"),
+        (Permission.MANAGE_USERS, people, "users"),
+    ]
+    return [(path, text) for needed, path, text in tools if needed in permitted]

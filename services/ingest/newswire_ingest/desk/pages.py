@@ -9,10 +9,19 @@ from newswire.http.problem_handlers import ProblemMakers
 from newswire.keys import Keyspace
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
-from newswire_ingest.desk import act_pages, article_pages, draft_pages, list_pages, media_pages
+from newswire_ingest.desk import (
+    act_pages,
+    article_pages,
+    draft_pages,
+    key_pages,
+    label_pages,
+    list_pages,
+    media_pages,
+)
 from newswire_ingest.desk.visit import Visits
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.labels.repository import Labels
 from newswire_ingest.media.service import MediaService
 from newswire_ingest.outcomes.repository import Outcomes
 
@@ -24,6 +33,7 @@ def desk_routers(
     store: ArticleStore,
     outcomes: Outcomes,
     media: MediaService,
+    labels: Labels,
     visits: Visits,
     problems: ProblemMakers,
     redis: "Redis",
@@ -35,6 +45,8 @@ def desk_routers(
         list_pages.router(drafts, store, visits, problems),
         draft_pages.router(drafts, visits, problems),
         media_pages.router(media, visits, problems),
+        label_pages.router(labels, visits, problems),
+        key_pages.router(visits, problems, redis, keys),
         act_pages.router(sheets, visits, problems, redis, keys),
         article_pages.router(drafts, audiences, articles, store, outcomes, visits, problems),
     ]

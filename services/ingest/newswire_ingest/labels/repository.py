@@ -1,6 +1,6 @@
 """The labels of articles: categories and topics keep the spelling that an account used first, despite later case, width or accents.
 
-Operators can merge two labels for all accounts.
+Operators can merge two labels for all accounts, and an account for itself.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from newswire.text.folding import fold
 Kind = Literal["category", "topic"]
 KINDS: tuple[Kind, ...] = ("category", "topic")
 MAX_KNOWN_LABELS = 50_000
+MAX_LISTED_LABELS = 20_000
+"""The labels of an account that are read for a list."""
 MAX_SPELLINGS = 100
 """For one label: the number of spellings among which the most frequent one is searched for."""
 
@@ -79,20 +81,47 @@ class Labels:
             found[kind] = sorted(labels, key=_by_count)
         return found
 
-    async def merge(self, kind: Kind, old: str, new: str, *, by: Actor) -> str | None:
-        """Replace a label by another one from now on; return the spelling of the new one, or None if no article has the old one.
+    async def of_account(self, account: str) -> dict[Kind, list[LabelCount]]:
+        """Return the labels that published articles of an account have, most frequent first; of very many, a part."""
+        found: dict[Kind, list[LabelCount]] = {kind: [] for kind in KINDS}
+        count = 0
+        async for field, used in self._redis.hscan_iter(f"{self.names}of:{account}", count=1000):
+            kind, (articles, _, spelling) = _kind_of(field), used.decode().partition("\t")
+            found[kind].append(LabelCount(spelling, int(articles)))
+            count += 1
+            if count >= MAX_LISTED_LABELS:
+                break
+        return {kind: sorted(labels, key=_by_count) for kind, labels in found.items()}
 
-        The audit log records it, unless it was so before.
+    async def merged_by(self, account: str) -> dict[Kind, list[tuple[str, str]]]:
+        """Return the labels that an account merged, in their folded form, each with the spelling that it is written as."""
+        stored = await self._redis.hgetall(self._merged(account))
+        found: dict[Kind, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
+        for field, spelling in sorted(stored.items()):
+            form, written = field.decode().partition("\t")[2], spelling.decode()
+            if form != fold(written):
+                found[_kind_of(field)].append((form, written))
+        return found
+
+    async def merge(self, kind: Kind, old: str, new: str, *, by: Actor, account: str | None = None) -> str | None:
+        """Replace a label by another one from now on, in one account or in all.
+
+        Return the spelling of the new one, or None if no article has the old one. The audit log records it, if it changed anything.
         """
-        before = await self._redis.hmget(self.names + "merged", [_field(kind, old), _field(kind, new)])
+        merged = self._merged(account)
+        before = await self._redis.hmget(merged, [_field(kind, old), _field(kind, new)])
         arguments = {"kind": kind, "old": fold(old), "new": fold(new), "spelling": new, "names": self.names}
-        status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], arguments)
+        status, *spelling = await self._functions.call("merge_labels", [merged], arguments | {"account": account or ""})
         if status != b"OK":
             return None
         written = str(spelling[0].decode())
         if before != [spelling[0]] * 2:
-            await record(self._redis, self._keys, by, Act.LABEL_MERGED, kind, old, new=written)
+            details = {"new": written} if account is None else {"new": written, "account": account}
+            await record(self._redis, self._keys, by, Act.LABEL_MERGED, kind, old, **details)
         return written
+
+    def _merged(self, account: str | None) -> str:
+        return f"{self.names}merged" if account is None else f"{self.names}merged:{account}"
 
     async def _commonest(self, kind: Kind, forms: Sequence[bytes]) -> dict[bytes, str]:
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -118,11 +147,19 @@ class Labels:
         if len(self._known) > MAX_KNOWN_LABELS:
             self._known.clear()
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(self.names + "merged", fields)
+            pipe.hmget(self._merged(None), fields)
+            pipe.hmget(self._merged(account), fields)
             pipe.hmget(f"{self.names}of:{account}", fields)
-            merged, used = await pipe.execute()
-        for field, spelling, use in zip(fields, merged, used, strict=True):
-            if known := spelling or (use and use.partition(b"\t")[2]):
+            merged, own, used = await pipe.execute()
+        if any(own):  # operators may have merged what the account merged into
+            targets = [
+                _field(_kind_of(field.encode()), (each or b"").decode())
+                for field, each in zip(fields, own, strict=True)
+            ]
+            merged_targets = await self._redis.hmget(self._merged(None), targets)
+            own = [each and (target or each) for each, target in zip(own, merged_targets, strict=True)]
+        for field, spelling, own_spelling, use in zip(fields, merged, own, used, strict=True):
+            if known := spelling or own_spelling or (use and use.partition(b"\t")[2]):
                 self._known[account, field] = known.decode()
             else:
                 self._known.pop((account, field), None)
@@ -144,6 +181,10 @@ def stored_label_lines(stored: str) -> str:
     """
     labels = [(line.partition("\t")[0], line.rpartition("\t")[2]) for line in stored.split("\n") if line]
     return "\n".join(f"{kind}\t{fold(spelling)}\t{spelling}\t0" for kind, spelling in labels)
+
+
+def _kind_of(field: bytes) -> Kind:
+    return "category" if field.startswith(b"category\t") else "topic"
 
 
 def _field(kind: Kind, label: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +19,11 @@ from newswire_ingest.users.browser_names import browser_name
 from newswire_ingest.users.sign_in_pages import PACKAGE, PASSKEYS_SCRIPT, too_many_failures
 
 PROVE_PATH = "/account/prove"
+
+
+def prove_address(following: str) -> str:
+    """Return where a user proves again who it is, and goes on from to a page."""
+    return f"{PROVE_PATH}?next={quote(following, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from newswire.workspace.browser_sessions import (
 )
 from newswire.workspace.frame import Workspace
 from newswire.workspace.texts import texts
-from newswire_ingest.users.account_pages import PROVE_PATH
+from newswire_ingest.users.account_pages import prove_address
 from newswire_ingest.users.sign_in_pages import PACKAGE
 
 PATH = "/users"
@@ -63,7 +63,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
 
     def prove_first(request: Request) -> Response:
         path = f"{request.url.path}?{request.url.query}" if request.method == "GET" else PATH
-        return RedirectResponse(f"{PROVE_PATH}?next={quote(path, safe='')}", 303)
+        return RedirectResponse(prove_address(path), 303)
 
     async def listed(
         request: Request,

@@ -1,35 +1,25 @@
 """The page of an account's API keys. It is for users alone: access by a link ends with it, and must leave no key behind.
 
-A key has the scope to subscribe, and only such keys are revoked here; all others are the operator's. The secret of a new key is
-derived from the session and the form, so that a form that is sent twice creates one key, and both responses show it. It is not
-stored.
+A key has the scope to subscribe, and only such keys are revoked here; the desk has all keys of an account.
 """
 
-import hashlib
-import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from redis.asyncio import Redis
 from starlette.responses import Response
-from ulid import ULID
 
 from newswire.auth.api_keys import create_key, find_key, list_keys, revoke_key
-from newswire.auth.credentials import KEY_PREFIX, Scope
+from newswire.auth.credentials import Scope
+from newswire.auth.form_keys import FORM_FIELD, MAX_KEYS, is_key_label, new_form_id, token_of
 from newswire.http.problems import not_found, problem
 from newswire.keys import Keyspace
-from newswire.validation.characters import label_violation
 from newswire_notify.portal.access import PATH, PortalAccess, Visitor
-from newswire_notify.portal.acts import FIELD
 from newswire_notify.portal.frame import PortalFrame, see
 
 KEYS_PATH = f"{PATH}/keys"
 PAGE = 50
-MAX_LABEL_CHARS = 200
-MAX_KEYS = 1000
-"""Valid and revoked ones of an account, beyond which only the operator creates more."""
-FORM_LIFETIME = timedelta(days=1)
 _PROVE = "/account/prove"
 """Where users prove again who they are."""
 
@@ -69,7 +59,8 @@ def router(access: PortalAccess, frame: PortalFrame, records: "Redis", keys: Key
             token=token,
             error=error,
             label=label,
-            form_id=str(ULID()).lower(),
+            form_id=new_form_id(),
+            act_field=FORM_FIELD,
             proven=is_proven(visitor),
             prove=prove_address(visitor),
         )
@@ -88,9 +79,9 @@ def router(access: PortalAccess, frame: PortalFrame, records: "Redis", keys: Key
             return await revoke(visitor, wanted[:40])
         label = sent.one("label").strip()
         texts = frame.texts(request)
-        if len(label) > MAX_LABEL_CHARS or (label and label_violation(label)):
+        if not is_key_label(label):
             return await page(request, visitor, status=422, error=texts["key_label_wrong"], label=label)
-        token = token_of(visitor.token, sent.one(FIELD))
+        token = token_of(visitor.token, sent.one(FORM_FIELD))
         if token is None:
             return await page(request, visitor, status=422, error=texts["form_too_old"], label=label)
         if await records.zcard(keys.key("keys", "of", visitor.account.name)) >= MAX_KEYS:
@@ -120,16 +111,3 @@ def prove_address(visitor: Visitor) -> str:
     """Return where a user proves again who it is, and comes back from."""
     following = f"{KEYS_PATH}?account={quote(visitor.account.name, safe='')}"
     return f"{_PROVE}?next={quote(following, safe='')}"
-
-
-def token_of(session_token: str, form_id: str, now: datetime | None = None) -> str | None:
-    """Return the token of the key that a form creates: always the same one. None if the form is none of the last day."""
-    try:
-        made = ULID.from_str(form_id.upper()).datetime
-    except ValueError:
-        return None
-    age = (now or datetime.now(UTC)) - made
-    if not timedelta(minutes=-1) < age < FORM_LIFETIME or form_id != form_id.lower():
-        return None
-    secret = hmac.digest(session_token.encode(), f"newswire portal key {form_id}".encode(), hashlib.sha256).hex()
-    return f"{KEY_PREFIX}{form_id}_{secret[:48]}"
