@@ -21,9 +21,10 @@ MAY_IMPORT = {
 }
 HTTP = re.compile(r"(newswire\.http|fastapi|starlette)(\.|$)")
 HTTP_MODULES = re.compile(
-    r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|upload_form|batch)\.py"
+    r"(.*_?api|.*_pages|app|__main__|problem_handlers|dependencies|parameters|negotiation|upload_form|batch|normalize)\.py"
 )
-"""Routes and what only they use, and the lines of a batch, which are read and answered like requests."""
+"""Routes and what only they use; the lines of a batch, which are read and answered like requests; and the importer, which words
+mistakes as the API does."""
 PAGES_AND_FORMS = {"desk", "newsletters", "portal", "user_mails", "websub"}
 """Packages whose modules read forms and render pages and mails; they do not keep domain and HTTP apart yet."""
 

@@ -24,7 +24,7 @@ from lxml import etree
 from rich.console import Console
 
 from newswire.article import ArticleDraft
-from newswire_cli.importing.format_names import FormatName
+from newswire_ingest.importing.format_names import FormatName
 from tests.cli.importing.readers import SAMPLES, failed_items, read, stories
 
 console = Console(highlight=False, soft_wrap=True)

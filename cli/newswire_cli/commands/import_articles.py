@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from newswire_cli.client.http import DEFAULT_DATA_DIR, DEFAULT_SITE, DataDir, PublisherKey, Site, open_client
-from newswire_cli.importing.format_names import FormatName
 from newswire_cli.terminal.console import fail
 from newswire_cli.terminal.json_output import Json
+from newswire_ingest.importing.format_names import FormatName
 
 
 def import_articles(
@@ -32,7 +32,7 @@ def import_articles(
     Articles are identified by their external id, so an import can be repeated, also after an interruption.
     Exit codes: 0: success; 1: some articles failed, and the output names them; 2: wrong arguments.
     """
-    from newswire_cli.importing.input_files import is_url
+    from newswire_ingest.importing.input_files import is_url
 
     for path in paths:
         if not is_url(path) and not Path(path).exists():

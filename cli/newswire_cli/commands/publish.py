@@ -82,8 +82,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _import(file: Path) -> dict[str, Any]:
     """Read a file in one of the import formats: Markdown with front matter, HTML, ninjs, NITF and so on."""
-    from newswire_cli.importing.models import SourceArticle
-    from newswire_cli.importing.reader import ImportReader
+    from newswire_ingest.importing.models import SourceArticle
+    from newswire_ingest.importing.reader import ImportReader
 
     found = list(ImportReader([str(file)], None, datetime.now(UTC)).found())
     articles = [each for each in found if isinstance(each, SourceArticle)]

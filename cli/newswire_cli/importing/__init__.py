@@ -1,5 +1,4 @@
 """Imports articles that other systems exported, and publishes them through the API.
 
-For each file, `input_files` opens and decompresses it, `format_detection` finds its format, a reader (one module per format) yields
-articles, `normalize` makes them valid, `uploader` sends them, and `run` reports the results.
+`newswire_ingest.importing` reads them, `fetching` fetches addresses, `uploader` sends articles, and `run` reports the results.
 """

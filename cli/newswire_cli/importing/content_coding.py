@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from newswire_cli.importing.models import UnreadableSourceError
+from newswire_ingest.importing.models import UnreadableSourceError
 
 ACCEPTED = "gzip, deflate"
 MAX_CODINGS = 2

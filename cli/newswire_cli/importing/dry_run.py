@@ -8,9 +8,7 @@ from typing import Any
 
 import httpx
 
-from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
-from newswire_cli.importing.reader import ImportReader
+from newswire_cli.importing.fetching import fetch
 from newswire_cli.importing.run import CHUNK_ARTICLES, CHUNK_BYTES
 from newswire_cli.importing.summary import ImportSummary, print_summary
 from newswire_cli.importing.uploader import Effect, Uploader, UploadStoppedError
@@ -18,6 +16,9 @@ from newswire_cli.terminal.console import fail, say
 from newswire_cli.terminal.json_output import print_json
 from newswire_cli.terminal.progress import Progress
 from newswire_cli.terminal.tables import Record, member, print_records
+from newswire_ingest.importing.format_names import FormatName
+from newswire_ingest.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_ingest.importing.reader import ImportReader
 
 MAX_TERMINAL_ROWS = 200
 """The maximum of rows on a terminal; a file, a pipe or JSON receives all."""
@@ -47,7 +48,7 @@ def dry_run(
 ) -> int:
     """Print what an import would do with each item; return the exit code of the command."""
     reading, summary, started = (
-        ImportReader(paths, format_, datetime.now(UTC), expired),
+        ImportReader(paths, format_, datetime.now(UTC), expired, fetch),
         ImportSummary(),
         time.monotonic(),
     )

@@ -9,8 +9,8 @@ from typing import IO
 import httpx
 
 from newswire_cli.importing.content_coding import ACCEPTED, CHUNK_BYTES, decode
-from newswire_cli.importing.input_files import MAX_DOCUMENT_BYTES, InputFile
-from newswire_cli.importing.models import UnreadableSourceError
+from newswire_ingest.importing.input_files import MAX_DOCUMENT_BYTES, InputFile
+from newswire_ingest.importing.models import UnreadableSourceError
 
 MAX_REDIRECTS = 5
 STEP_TIMEOUT_SECONDS = 20.0

@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 
 import httpx
 
-from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
-from newswire_cli.importing.reader import ImportReader
+from newswire_cli.importing.fetching import fetch
 from newswire_cli.importing.summary import ImportSummary, print_summary
 from newswire_cli.importing.uploader import Effect, Uploader, UploadResult, UploadStoppedError
 from newswire_cli.terminal.console import fail
 from newswire_cli.terminal.json_output import print_json
 from newswire_cli.terminal.progress import Progress
+from newswire_ingest.importing.format_names import FormatName
+from newswire_ingest.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_ingest.importing.reader import ImportReader
 
 CHUNK_ARTICLES, CHUNK_BYTES = 200, 2_000_000
 """The maximum of articles, and of bytes, in one request."""
@@ -36,7 +37,7 @@ def import_all(
 ) -> int:
     """Import everything; return the exit code of the command."""
     reading, summary, started = (
-        ImportReader(paths, format_, datetime.now(UTC), expired),
+        ImportReader(paths, format_, datetime.now(UTC), expired, fetch),
         ImportSummary(),
         time.monotonic(),
     )

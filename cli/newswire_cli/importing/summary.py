@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from newswire_cli.importing.models import SourceArticle
 from newswire_cli.importing.uploader import Effect, UploadResult
+from newswire_ingest.importing.models import SourceArticle
 
 MAX_DISTINCT_NOTES = 50
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire_cli.importing.models import SourceArticle
+from newswire_ingest.importing.models import SourceArticle
 from tests.cli.importing.readers import failed_items, read, stories
 
 HEAD = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from newswire.article import ArticleDraft
-from newswire_cli.importing.format_names import FormatName
+from newswire_ingest.importing.format_names import FormatName
 from tests.cli.importing.readers import SAMPLES, read, stories
 from tests.fuzz import importers
 

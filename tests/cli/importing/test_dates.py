@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire_cli.importing.dates import UnreadableDateError, first_date, read_date
+from newswire_ingest.importing.dates import UnreadableDateError, first_date, read_date
 
 DAY = datetime(2024, 1, 15, tzinfo=UTC)
 TEN = DAY.replace(hour=10)

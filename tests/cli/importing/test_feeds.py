@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.models import SourceArticle
+from newswire_ingest.importing.models import SourceArticle
 from tests.cli.importing.readers import failed_items, read, stories
 
 NAMESPACES = (

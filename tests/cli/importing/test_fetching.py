@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from newswire_cli.importing.content_coding import decode
-from newswire_cli.importing.models import UnreadableSourceError
+from newswire_ingest.importing.models import UnreadableSourceError
 
 LIMIT = 50_000_000
 TEXT = b"<p>The tide comes in.</p>" * 100

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from newswire_cli.importing import reader as reading
-from newswire_cli.importing import time_limit
-from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import InputFile
-from newswire_cli.importing.models import SourceItem
+from newswire_ingest.importing import reader as reading
+from newswire_ingest.importing import time_limit
+from newswire_ingest.importing.format_names import FormatName
+from newswire_ingest.importing.input_files import InputFile
+from newswire_ingest.importing.models import SourceItem
 from tests.cli.importing.readers import failed_items, read, stories
 from tests.fuzz.importers import wordpress
 

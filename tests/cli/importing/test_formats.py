@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.importing.format_detection import detect_format
-from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import InputFile, find_input_files
-from newswire_cli.importing.models import SourceArticle
+from newswire_ingest.importing.format_detection import detect_format
+from newswire_ingest.importing.format_names import FormatName
+from newswire_ingest.importing.input_files import InputFile, find_input_files
+from newswire_ingest.importing.models import SourceArticle
 from tests.cli.importing.readers import SAMPLES, failed_items, read, skipped, stories
 
 

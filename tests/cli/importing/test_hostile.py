@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.formats.json_documents import MAX_LINE_BYTES
-from newswire_cli.importing.input_files import MAX_DOCUMENT_BYTES
 from newswire_ingest.content.sanitise import sanitise
+from newswire_ingest.importing.format_names import FormatName
+from newswire_ingest.importing.formats.json_documents import MAX_LINE_BYTES
+from newswire_ingest.importing.input_files import MAX_DOCUMENT_BYTES
 from tests.cli.importing.readers import failed_items, read, stories
 from tests.cli.running import BARE
 

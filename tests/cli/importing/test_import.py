@@ -340,7 +340,7 @@ def test_an_address_is_imported(here: Running) -> None:
 )
 def test_a_malicious_address_is_reported_with_the_reason(path: str, reason: str) -> None:
     from newswire_cli.importing.fetching import fetch
-    from newswire_cli.importing.models import UnreadableSourceError
+    from newswire_ingest.importing.models import UnreadableSourceError
 
     # The time limit must not end the other requests on a busy machine.
     seconds = 1.0 if path == "/slow" else 60.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.models import SkippedItem, SourceArticle, SourceItem
+from newswire_ingest.importing.models import SkippedItem, SourceArticle, SourceItem
 from tests.cli.importing.readers import read, stories
 
 NITF = """<nitf><head><docdata {status}><doc-id id-string="tide-1"/>{docdata}</docdata></head><body><body.head>

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.formats.wordpress_text import body
-from newswire_cli.importing.models import SourceArticle, SourceItem
+from newswire_ingest.importing.formats.wordpress_text import body
+from newswire_ingest.importing.models import SourceArticle, SourceItem
 from tests.cli.importing.readers import failed_items, read, skipped, stories
 
 HEAD = """<?xml version="1.0" encoding="UTF-8" ?>

@@ -12,6 +12,7 @@ from PIL import Image
 
 from newswire.article import Status
 from newswire.audience import AudienceReply, AudienceRequest, MailCounts, channel
+from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.messaging.requests import RequestBroker
 from newswire.users.roles import Role
@@ -234,12 +235,15 @@ async def test_a_preview_has_a_link_that_expires_and_no_trace_in_redis(desk: Des
     assert 0 < await desk.ingest.redis.pttl(names[0]) <= 3_600_000
 
 
-async def test_pages_are_valid_html(desk: Desk, editor: Browser, tmp_path: Path) -> None:
+async def test_pages_are_valid_html(desk: Desk, user: MakeUser, tmp_path: Path) -> None:
+    editor = await desk.signed_in(await user("ada@harbour.example", Role.ADMIN))
+    await create_key(desk.ingest.redis, desk.ingest.keys, "Harbour Post", {Scope.PUBLISH}, label="CMS")
     path = await new_draft(editor, title="Valid <b>&</b>", topics="Ferries, Harbour", summary="Two lines.")
     pages = {name: await editor.get(name) for name in ("/desk", path, f"{path}/history", f"{path}/schedule")}
     article = (await act(editor, path, "publish")).url.path
     await editor.get(path + ACCOUNT)
     await editor.post(path + ACCOUNT, revision=revision(editor), **ARTICLE)
+    pages |= {name: await editor.get(name) for name in ("/desk/keys", "/desk/labels?old=Ferries")}
     more = ("", "/retract", "/versions/1")
     pages |= {name: await editor.get(name) for name in (f"{path}/correct", *(article + end for end in more))}
     assert {page.status_code for page in pages.values()} == {200}
