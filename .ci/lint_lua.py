@@ -19,13 +19,14 @@ from newswire.users.records import LUA as USERS
 from newswire_ingest.articles.repository import LUA as ARTICLES
 from newswire_ingest.backup.backup import LUA as BACKUP
 from newswire_ingest.drafts.repository import LUA as DRAFTS
+from newswire_ingest.imports.repository import LUA as IMPORTS
 from newswire_ingest.media.repository import LUA as MEDIA
 from newswire_ingest.outcomes.repository import LUA as OUTCOMES
 from newswire_notify.deliveries.queue import LUA as DELIVERIES
 from newswire_notify.newsletters.repository import LUA as NEWSLETTERS
 from newswire_notify.websub.functions import LUA as HUB
 
-SOURCES = (ACCOUNTS, USERS, GROUPS, ARTICLES, BACKUP, DRAFTS, OUTCOMES, MEDIA, DELIVERIES, NEWSLETTERS, HUB)
+SOURCES = (ACCOUNTS, USERS, GROUPS, ARTICLES, BACKUP, DRAFTS, OUTCOMES, MEDIA, IMPORTS, DELIVERIES, NEWSLETTERS, HUB)
 # Redis runs Lua 5.1 in a sandbox: no io, os, require or global writes.
 OPTIONS = [
     "--std",

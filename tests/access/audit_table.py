@@ -141,6 +141,10 @@ ROUTES = (
     _acts("POST /desk/articles/{article_id}/retract", Act.ARTICLE_RETRACTED, Act.ARTICLE_CANCELLED),
     _acts("POST /desk/keys", Act.KEY_CREATED, Act.KEY_REVOKED),
     _acts("POST /desk/labels", Act.LABEL_MERGED),
+    _acts("POST /desk/imports", Act.IMPORT_UPLOADED),
+    _acts("POST /desk/imports/{import_id}/start", Act.IMPORT_STARTED),
+    _acts("POST /desk/imports/{import_id}/cancel", Act.IMPORT_CANCELLED),
+    _acts("POST /desk/imports/{import_id}/remove", Act.IMPORT_REMOVED),
     _none("POST /desk/zone", OWN_BROWSER),
 )
 

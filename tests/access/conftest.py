@@ -18,10 +18,13 @@ from newswire.auth.credentials import Scope
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire.observability.audit import COMMAND_LINE
+from newswire.timestamps import utc_now
 from newswire.users.models import User
 from newswire.users.roles import Role
 from newswire.users.service import UserService
 from newswire_ingest.app import assemble
+from newswire_ingest.imports.models import COUNTED, Import, ImportState
+from newswire_ingest.imports.repository import ImportRepository
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.app import service as notify_service
 from newswire_notify.settings import NotifySettings
@@ -108,6 +111,14 @@ class Installation:
         return found
 
 
+async def _import(redis: Redis, keys: Keyspace) -> str:
+    """Store an import of the first account that waits to be started."""
+    counts = dict.fromkeys(COUNTED, 0)
+    new = Import("imp1", OWN, f"{MARK}.xml", 9, True, False, "", "Ida", utc_now(), ImportState.READY, counts)
+    await ImportRepository(redis, keys).add(new, 9)
+    return new.id
+
+
 async def _created(http: httpx.AsyncClient, path: str, body: Any, headers: dict[str, str]) -> str:
     response = await http.post(path, json=body, headers=headers)
     assert response.status_code in (200, 201), response.text
@@ -151,6 +162,7 @@ async def installation(redis: Redis, redis_url: str, namespace: str, tmp_path: P
         user = await made.user("ida@harbour.example", OWN, Role.WRITER)
         made.ids |= {
             "article_id": await _created(http, "/v1/articles", article, publisher),
+            "import_id": await _import(redis, keys),
             "draft_id": await _created(http, "/v1/drafts", {"content": {"title": f"Draft {MARK}"}}, publisher),
             "subscription_id": await _created(http, "/v1/subscriptions", webhook, subscriber),
             "newsletter_id": await _created(http, "/v1/newsletters", newsletter, subscriber),

@@ -66,6 +66,7 @@ PAGES = (
     PageRow(r"\w+ /desk/articles/.*/retract", Permission.RETRACT),
     PageRow(r"\w+ /desk/keys", Permission.MANAGE_KEYS),
     PageRow(r"\w+ /desk/labels", Permission.MERGE_LABELS),
+    PageRow(r"\w+ /desk/imports\b.*", Permission.IMPORT),
     PageRow(r"\w+ /desk\b.*", Permission.WRITE_DRAFTS),
     PageRow(r"\w+ /portal/open\b.*", None),
     PageRow(r"\w+ /portal\b.*", Permission.MANAGE_SUBSCRIPTIONS),

@@ -40,6 +40,10 @@ from newswire_ingest.drafts import acts_api, upkeep
 from newswire_ingest.drafts import api as drafts_api
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.composition import draft_service, draft_store
+from newswire_ingest.imports.files import ImportFiles
+from newswire_ingest.imports.publishing import ItemPublisher
+from newswire_ingest.imports.runner import ImportRunner
+from newswire_ingest.imports.service import ImportService
 from newswire_ingest.labels.api import label_routes
 from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
@@ -73,7 +77,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     drafts = draft_service(redis, keys, store, articles, limits, settings)
     audiences = Audiences(drafts, RequestBroker(redis), keys)
     outcomes = Outcomes(redis, keys)
+    imports = ImportService(redis, keys, ImportFiles(media.storage), settings.import_max_bytes, utc_now)
     users = UserService(redis, keys)
+    import_runner = ImportRunner(
+        imports, ItemPublisher(articles, limits), users.users.find, settings.import_retention, utc_now
+    )
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
     sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
@@ -108,7 +116,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             *sign_in,
             password_pages.router(users, workspace),
             user_pages.router(users, browsers, workspace, settings.site),
-            *desk_routers(drafts, audiences, articles, store, outcomes, media, labels, visits, PROBLEMS, redis, keys),
+            *desk_routers(
+                drafts, audiences, articles, store, outcomes, media, labels, imports, visits, PROBLEMS, redis, keys
+            ),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
@@ -122,6 +132,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "image variants": media_upkeep.keep_making_variants,
             "image removals": media_upkeep.keep_removing,
             "unused images": media_upkeep.keep_expiring,
+            "imports": import_runner.keep_running,
+            "old imports": import_runner.keep_expiring,
             "outcomes": broker.consume,
         },
         checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},

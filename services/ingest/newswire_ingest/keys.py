@@ -65,5 +65,9 @@ FAMILIES = (
     KeyFamily("drafts:articles:<account>", "hash", "articles, each to the draft that edits it", "while it has one"),
     KeyFamily("drafts:bytes:<account>", "string", "the bytes that an account's drafts take", "no expiry"),
     KeyFamily("preview:<digest>", "string", "an article that is not published, for the link to its preview", "1 hour"),
+    KeyFamily("import:<import>", "hash", "an import of the desk and how far it is", "`NEWSWIRE_IMPORT_RETENTION`"),
+    KeyFamily("imports:of:<account>", "zset", "an account's imports, by the time of their upload", "while it has one"),
+    KeyFamily("imports:all", "zset", "all imports, by the time of their upload", "while there is one"),
+    KeyFamily("imports:due", "zset", "imports to work on, by the time; that of a claim's end", "while there is one"),
     KeyFamily("outcome:<event>", "hash", "what became of an event: search, recipients, deliveries", "30 days"),
 )

@@ -9,6 +9,7 @@ from newswire.http.problems import (
     ProblemError,
     from_validation_error,
     invalid,
+    malformed,
     not_found,
     problem,
     too_large,
@@ -31,6 +32,14 @@ from newswire_ingest.articles.errors import (
 )
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.drafts.problem_handlers import PROBLEMS as DRAFT_PROBLEMS
+from newswire_ingest.imports.errors import (
+    EmptyImportFileError,
+    ImportBusyError,
+    ImportFileTooLargeError,
+    ImportNotFoundError,
+    ImportStateError,
+    TooManyImportsError,
+)
 from newswire_ingest.limits.errors import QuotaExceededError, RateExceededError, StoreFullError
 from newswire_ingest.media.errors import (
     InvalidImageError,
@@ -125,4 +134,10 @@ PROBLEMS: ProblemMakers = {
     MediaNotFoundError: lambda _: not_found("image of your account"),
     MediaInUseError: _media_in_use,
     StorageError: _storage_unavailable,
+    ImportNotFoundError: lambda _: not_found("import of your account"),
+    ImportStateError: lambda error: problem(409, "import-state", str(error), title="Not possible now"),
+    TooManyImportsError: lambda error: problem(409, "too-many-imports", str(error), title="Too many imports"),
+    ImportFileTooLargeError: lambda error: too_large(error.limit),
+    EmptyImportFileError: lambda _: malformed("file", "is missing or empty", "choose a file"),
+    ImportBusyError: lambda error: unavailable(str(error), retry_after=2),
 }

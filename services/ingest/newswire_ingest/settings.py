@@ -46,10 +46,14 @@ class IngestSettings(Settings):
     media_s3_secret_access_key: SecretStr | None = None
     media_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
     """Maximum size of an uploaded image, in bytes."""
+    import_max_bytes: int = Field(default=50 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
+    """Maximum size of a file that is imported by the desk, in bytes."""
+    import_retention: timedelta = Field(default=timedelta(days=30), ge=timedelta(hours=1))
+    """How long imports are kept with their results; the articles stay."""
     media_unused_after: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
     """How long an image is kept that no article and no draft uses; zero: for ever."""
 
-    @field_validator("media_unused_after", mode="before")
+    @field_validator("media_unused_after", "import_retention", mode="before")
     @classmethod
     def _media_durations(cls, value: object) -> object:
         return duration(value)

@@ -111,6 +111,16 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "The key was replaced before, or is revoked or expired.",
         "Rotate the key that replaced it, or create a new one.",
     ),
+    "import-state": ProblemType(
+        409,
+        "The import is not in a state in which this is possible.",
+        "Open its page again: it shows what is possible now.",
+    ),
+    "too-many-imports": ProblemType(
+        409,
+        "The account has as many imports as it may have.",
+        "Remove one that has ended; its articles stay.",
+    ),
     "media-in-use": ProblemType(
         409,
         "Articles or drafts use the image.",

@@ -112,6 +112,12 @@ class Act(StrEnum):
     SUBSCRIBER_ERASED = "newsletter.subscriber_erased"
     """An operator erased a reader; what readers do themselves is in their proof of consent."""
     LABEL_MERGED = "label.merged"
+    IMPORT_UPLOADED = "import.uploaded"
+    IMPORT_STARTED = "import.started"
+    IMPORT_CANCELLED = "import.cancelled"
+    IMPORT_ENDED = "import.ended"
+    """A started import has ended by itself."""
+    IMPORT_REMOVED = "import.removed"
     DEAD_LETTER_RETRIED = "dead_letter.retried"
     DEAD_LETTER_DROPPED = "dead_letter.dropped"
 

@@ -62,6 +62,7 @@ def _tools(visit: Visit) -> list[tuple[str, str]]:
     people = f"/users?account={quote(visit.account, safe='')}"
     tools = [
         (Permission.MERGE_LABELS, visit.path("labels"), "labels"),
+        (Permission.IMPORT, visit.path("imports"), "imports"),
         (Permission.MANAGE_KEYS, visit.path("keys"), "api_keys"),
         (Permission.MANAGE_USERS, people, "users"),
     ]

@@ -13,6 +13,7 @@ from newswire_ingest.desk import (
     act_pages,
     article_pages,
     draft_pages,
+    import_pages,
     key_pages,
     label_pages,
     list_pages,
@@ -21,6 +22,7 @@ from newswire_ingest.desk import (
 from newswire_ingest.desk.visit import Visits
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.imports.service import ImportService
 from newswire_ingest.labels.repository import Labels
 from newswire_ingest.media.service import MediaService
 from newswire_ingest.outcomes.repository import Outcomes
@@ -34,6 +36,7 @@ def desk_routers(
     outcomes: Outcomes,
     media: MediaService,
     labels: Labels,
+    imports: ImportService,
     visits: Visits,
     problems: ProblemMakers,
     redis: "Redis",
@@ -45,6 +48,7 @@ def desk_routers(
         list_pages.router(drafts, store, visits, problems),
         draft_pages.router(drafts, visits, problems),
         media_pages.router(media, visits, problems),
+        import_pages.router(imports, visits, problems),
         label_pages.router(labels, visits, problems),
         key_pages.router(visits, problems, redis, keys),
         act_pages.router(sheets, visits, problems, redis, keys),

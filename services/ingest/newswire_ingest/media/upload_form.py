@@ -1,4 +1,4 @@
-"""Reads an uploaded image from a request: the body itself, or a form whose field ``file`` it is."""
+"""Reads an uploaded file from a request: the body itself, or a form whose field ``file`` it is."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -36,6 +36,8 @@ class FormUpload:
         self._field = ""
         self._header, self._value, self._header_bytes, self._parts = bytearray(), bytearray(), 0, 0
         self._complete = False
+        self.file_name = ""
+        """The name that the browser gave for the file."""
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield the bytes of the field ``file``.
@@ -59,7 +61,11 @@ class FormUpload:
         if not self._complete:
             raise _no_form("ends before the form does")
         if "file" not in self._fields:
-            raise malformed("file", "is missing", "send the image as the field 'file'")
+            raise malformed("file", "is missing", "send the file as the field 'file'")
+
+    def field(self, name: str) -> str:
+        """Return another field of the form, when the stream has ended; empty where it was not sent."""
+        return bytes(self._fields.get(name, b"")).decode("utf-8", "replace")
 
     def text(self) -> MediaText:
         """Return the texts of the form; invalid ones are 422."""
@@ -111,13 +117,15 @@ class FormUpload:
         if self._header.lower() == b"content-disposition":
             _, options = parse_options_header(bytes(self._value))
             self._field = options.get(b"name", b"").decode("utf-8", "replace")
+            if self._field == "file":
+                self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
         self._header, self._value = bytearray(), bytearray()
 
     def _begin_content(self) -> None:
         if not self._field:
             raise _no_form("has a field without a name")
         if self._field in self._fields:
-            raise malformed(self._field[:100], "was sent more than once", "send it once; one image per request")
+            raise malformed(self._field[:100], "was sent more than once", "send it once; one file per request")
         self._fields[self._field] = bytearray()
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
@@ -134,4 +142,4 @@ class FormUpload:
 
 
 def _no_form(what: str) -> Exception:
-    return malformed("body", what, "send multipart/form-data with the field 'file', or the image itself as the body")
+    return malformed("body", what, "send multipart/form-data with the field 'file', or the file itself as the body")

@@ -1,7 +1,7 @@
-// What became of an article, kept current while something is on its way and the page is visible.
+// What became of an article or an import, kept current while something is on its way and the page is visible.
 
 const PAUSE_MS = 2000;
-const MAX_ROUNDS = 90;
+const MAX_ROUNDS = 900;
 const place = () => document.querySelector("[data-outcomes]");
 let rounds = 0;
 
