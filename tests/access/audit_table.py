@@ -179,8 +179,11 @@ COMMANDS = (
     _acts("users link", Act.USER_LINKED),
     _acts("users set-roles", Act.USER_CHANGED),
     _acts("users sign-out", Act.USER_SIGNED_OUT),
-    _none("import|publish|subscribe|media (add|delete)|newsletters create", BY_HTTP),
-    _none(r"(\w+ )?list|audit list|dead-letters list|doctor|export|listen|media check|search|status", READS),
+    _none("import|publish|subscribe|drafts discard|media (add|delete)|newsletters create", BY_HTTP),
+    _none(
+        r"(\w+ )?list|audit list|dead-letters list|doctor|drafts (show|export)|export|listen|media check|search|status",
+        READS,
+    ),
     _none("newsletters dkim-key", "writes a file of the operator's, and stores nothing in Newswire"),
     _none("reindex|verify", DERIVED),
     _none("run|serve", "starts processes; what they change is recorded by them"),

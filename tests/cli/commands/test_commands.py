@@ -62,6 +62,32 @@ def test_an_article_is_published_from_markdown_options_and_standard_input(runnin
     assert made["title"] == "Low tide"
 
 
+def test_drafts_are_listed_shown_exported_and_discarded(running: Running, tmp_path: Path) -> None:
+    ids = []
+    for number in range(3):
+        content = {"title": f"Draft tide {number}", "body": "<p>Mud.</p>", "topics": ["Tides"]}
+        answer = httpx.post(
+            f"{running.site}/v1/drafts", json={"content": content}, headers=running.key("PUBLISHER"), trust_env=False
+        )
+        ids.append(answer.json()["id"])
+    listed = command(running, "drafts", "list", "--text", "tide 1")
+    assert ids[1] in listed
+    assert ids[0] not in listed
+    shown = command(running, "drafts", "show", ids[0])
+    assert shown.startswith("Draft tide 0\nopen, revision 1")
+    assert "<p>Mud.</p>" in shown
+    assert command(running, "drafts", "discard", ids[2]) == f"{ids[2]} is discarded\n"
+    target = tmp_path / "drafts.ndjson"
+    variables = {"NEWSWIRE_PUBLIC_URL": running.site, "NEWSWIRE_DATA_DIR": str(running.data_dir)}
+    assert "2 drafts exported" in newswire("drafts", "export", str(target), **variables).stderr
+    exported = [json.loads(line) for line in target.read_text().splitlines()]
+    assert {draft["id"] for draft in exported} == set(ids[:2])
+    assert exported[0]["content"]["body"] == "<p>Mud.</p>"
+    assert len(json.loads(command(running, "drafts", "list", "--state", "discarded", "--json"))) == 1
+    assert "404" in refused(running, "drafts", "show", "nothing/../else")
+    assert "cannot write" in refused(running, "drafts", "export", str(tmp_path / "none" / "x"))
+
+
 def test_publish_errors_are_one_line(running: Running, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")

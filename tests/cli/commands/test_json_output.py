@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer.main
 from PIL import Image
@@ -64,6 +65,8 @@ CASES = {
         {"id", "account", "status", "status_reason", "status_note", "created_at", "url"},
         first,
     ),
+    "drafts list": Case((), {"id", "title", "state", "revision", "updated_at", "updated_by"}, first),
+    "drafts show": Case(("{draft}",), {"id", "title", "state", "revision", "content"}),
     "media add": Case(("{picture}",), {"id", "url", "width", "height", "variants", "uses"}),
     "media list": Case((), {"id", "url", "width", "height", "variants", "uses"}, first),
     "topics list": Case((), {"kind", "value", "count"}, first),
@@ -82,6 +85,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         call(one, "subscribe", "https://receiver.example/first")
         call(one, "newsletters", "create", "ferries", *NEWSLETTER)
         call(one, "media", "add", str(picture(one.data_dir)))
+        draft = {"content": {"title": "Neap tide", "body": "<p>Low.</p>"}}
+        httpx.post(f"{one.site}/v1/drafts", json=draft, headers=one.key("PUBLISHER"), trust_env=False)
         user = ("ida@harbour.example", "--name", "Ida Roth", "--account", "gazette", "--role", "editor")
         call(one, "users", "create", *user)
         asyncio.run(poison(one))
@@ -90,6 +95,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         one.process.terminate()
         one.process.wait(30)
+
+
+def draft_id(running: Running, name: str) -> str:
+    """Return the id of a draft, for the commands that take one."""
+    if not name.startswith("drafts "):
+        return ""
+    found: str = json.loads(call(running, "drafts", "list", "--json").stdout)[0]["id"]
+    return found
 
 
 def picture(folder: Path) -> Path:
@@ -132,7 +145,7 @@ def test_a_command_prints_one_json_value_of_a_stable_shape(running: Running, nam
     readers = tmp_path / "readers.csv"
     readers.write_text("email,consent_at,consent_source\nreader@example.org,2026-01-05T09:00:00Z,form at the quay\n")
     case = CASES[name]
-    given = {"story": story, "readers": readers, "picture": picture(tmp_path)}
+    given = {"story": story, "readers": readers, "picture": picture(tmp_path), "draft": draft_id(running, name)}
     arguments = [each.format(**given) for each in case.arguments]
     done = call(running, *name.split(), *arguments, "--json")
     found = case.inner(json.loads(done.stdout))
