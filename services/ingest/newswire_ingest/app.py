@@ -72,7 +72,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     labels = Labels(redis, keys, store.functions)
     media = media_service(redis, keys, settings)
     variants = VariantMaker(media.records, media.storage, utc_now)
-    media_upkeep = MediaUpkeep(media.records, media.storage, variants, settings.media_unused_after, utc_now)
+    media_upkeep = MediaUpkeep(
+        media.records, media.storage, variants, settings.media_unused_after, utc_now, redis, keys
+    )
     articles = ArticleService(store, labels, limits, settings.site, utc_now, media.article_images)
     drafts = draft_service(redis, keys, store, articles, limits, settings)
     audiences = Audiences(drafts, RequestBroker(redis), keys)
@@ -109,7 +111,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             account_routes(redis, keys),
             label_routes(labels),
             media_api.router(media),
-            files_api.router(media.records, media.storage, variants),
+            files_api.router(media.records, media.storage, variants, browsers),
             audit_api.router(redis, keys),
             admin_api.router(OperatorActions(articles, store, redis, keys)),
             users_api.router(users, settings.site),

@@ -44,6 +44,7 @@ FAMILIES = (
     KeyFamily(
         "media:of:<account>", "zset", "an account's images, by the time of their upload", "until they are removed"
     ),
+    KeyFamily("media:bytes", "hash", "accounts, each to the bytes of its images", "while it has one"),
     KeyFamily("media:used:<use>", "set", "the images that an article or a draft uses", "until it is withdrawn"),
     KeyFamily(
         "media:unused", "zset", "the images that nothing uses, by the time since when", "until one is used or removed"

@@ -46,6 +46,7 @@ from newswire_ingest.media.errors import (
     MediaBusyError,
     MediaInUseError,
     MediaNotFoundError,
+    MediaSpaceError,
     StorageError,
     UploadTooLargeError,
 )
@@ -133,6 +134,7 @@ PROBLEMS: ProblemMakers = {
     MediaBusyError: lambda error: unavailable(str(error), retry_after=2),
     MediaNotFoundError: lambda _: not_found("image of your account"),
     MediaInUseError: _media_in_use,
+    MediaSpaceError: lambda error: problem(409, "media-space-used-up", str(error), title="No space for images left"),
     StorageError: _storage_unavailable,
     ImportNotFoundError: lambda _: not_found("import of your account"),
     ImportStateError: lambda error: problem(409, "import-state", str(error), title="Not possible now"),

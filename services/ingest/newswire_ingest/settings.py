@@ -46,6 +46,8 @@ class IngestSettings(Settings):
     media_s3_secret_access_key: SecretStr | None = None
     media_max_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, le=100 * 1024 * 1024)
     """Maximum size of an uploaded image, in bytes."""
+    media_space_bytes: int = Field(default=10 * 1024**3, ge=0)
+    """The space that the images of an account take, without their smaller sizes; 0 for any."""
     import_max_bytes: int = Field(default=50 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
     """Maximum size of a file that is imported by the desk, in bytes."""
     import_retention: timedelta = Field(default=timedelta(days=30), ge=timedelta(hours=1))

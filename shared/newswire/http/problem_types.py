@@ -121,6 +121,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "The account has as many imports as it may have.",
         "Remove one that has ended; its articles stay.",
     ),
+    "media-space-used-up": ProblemType(
+        409,
+        "The images of the account take as many bytes as they may.",
+        "Delete images that nothing uses, or ask the operator for more space.",
+    ),
     "media-in-use": ProblemType(
         409,
         "Articles or drafts use the image.",

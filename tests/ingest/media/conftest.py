@@ -56,5 +56,8 @@ async def media(ingest: Ingest, tmp_path: Path) -> AsyncIterator[MediaTest]:
     other = ingest.with_settings(media_dir=folder)
     records, storage = MediaRepository(other.redis, other.keys), FolderStorage(folder)
     variants = VariantMaker(records, storage, utc_now)
-    yield MediaTest(other, folder, MediaUpkeep(records, storage, variants, other.settings.media_unused_after, utc_now))
+    upkeep = MediaUpkeep(
+        records, storage, variants, other.settings.media_unused_after, utc_now, other.redis, other.keys
+    )
+    yield MediaTest(other, folder, upkeep)
     await other.http.aclose()

@@ -27,7 +27,8 @@ class Functions:
     async def add(self, file: str = FILE, account: str = "p", folder: str = "f1", **arguments: Any) -> Any:
         if arguments.get("written", True):
             await self.redis.zadd(f"{self.names}removals", {f"{file}.{folder}": 999_000})
-        named = {"written": True, "file_fields": ["format", "jpg"], "item_fields": ["alt", "A"], "variants": True}
+        named = {"written": True, "file_fields": ["format", "jpg", "size", "40"], "item_fields": ["alt", "A"]}
+        named |= {"variants": True, "size": 40, "max_bytes": 0}
         return await self.call("add", file=file, account=account, folder=folder, **named | arguments)
 
     async def scores(self, name: str) -> dict[str, float]:
@@ -56,10 +57,28 @@ async def test_add_stores_a_file_once_for_several_accounts(functions: Functions)
 async def test_add_refuses_what_was_removed_meanwhile(functions: Functions) -> None:
     assert await functions.add(written=False, folder="f9") == b"LATE"
     assert (
-        await functions.call("add", folder="f9", written=True, file_fields=[], item_fields=[], variants=False)
+        await functions.call(
+            "add", folder="f9", written=True, file_fields=[], item_fields=[], variants=False, size=1, max_bytes=0
+        )
         == b"LATE"
     )
     assert not await functions.exists(f"file:{FILE}")
+
+
+async def test_add_counts_the_bytes_of_an_account(functions: Functions) -> None:
+    async def used() -> dict[bytes, bytes]:
+        return dict(await functions.redis.hgetall(f"{functions.names}bytes"))
+
+    assert await functions.add(max_bytes=60) == b"ADDED"
+    assert await functions.add(max_bytes=60, folder="f2") == b"KNOWN"
+    assert await functions.add(file=OTHER, folder="f3", max_bytes=60) == b"FULL"
+    assert not await functions.exists(f"file:{OTHER}")
+    assert (await functions.scores("removals"))[f"{OTHER}.f3"] == 100_000
+    assert await functions.add(account="q", folder="f4", max_bytes=60) == b"ADDED"
+    assert await used() == {b"p": b"40", b"q": b"40"}
+    await functions.call("delete")
+    await functions.call("delete")
+    assert await used() == {b"q": b"40"}
 
 
 async def test_describe_changes_the_texts_of_an_owner(functions: Functions) -> None:
@@ -86,8 +105,8 @@ async def test_delete_refuses_what_is_used(functions: Functions) -> None:
 async def test_expire_removes_what_was_unused_for_long(functions: Functions) -> None:
     await functions.add()
     await functions.add(file=OTHER, now=200_000)
-    assert await functions.call("expire", before=100_000, limit=10) == 0
-    assert await functions.call("expire", before=100_001, limit=10) == 1
+    assert await functions.call("expire", before=100_000, limit=10) == []
+    assert await functions.call("expire", before=100_001, limit=10) == [f"{FILE} p".encode()]
     assert await functions.scores("of:p") == {OTHER: 200_000}
 
 

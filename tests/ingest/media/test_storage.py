@@ -94,7 +94,13 @@ async def test_images_are_uploaded_served_and_removed(in_bucket: Ingest, publish
     assert (await in_bucket.http.get(added["url"])).status_code == 404
     records = MediaRepository(in_bucket.redis, in_bucket.keys)
     upkeep = MediaUpkeep(
-        records, storage, VariantMaker(records, storage, utc_now), in_bucket.settings.media_unused_after, utc_now
+        records,
+        storage,
+        VariantMaker(records, storage, utc_now),
+        in_bucket.settings.media_unused_after,
+        utc_now,
+        in_bucket.redis,
+        in_bucket.keys,
     )
     assert await upkeep.remove()
     assert await storage.open(f"{file.path}/original.jpg") is None

@@ -3,11 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from newswire.auth.accounts import create_account
 from newswire.auth.credentials import Scope
-from newswire.observability.audit import COMMAND_LINE
+from newswire.observability.audit import COMMAND_LINE, SYSTEM, Act, read_page
 from newswire.timestamps import utc_now
+from newswire.users.roles import Role
+from newswire.users.service import Client, UserService
 from newswire_ingest.media.service import MediaService
 from newswire_ingest.media.storage_folder import FolderStorage
 from tests.ingest.media.conftest import MediaTest
@@ -137,6 +141,61 @@ async def test_unused_images_are_removed_after_a_time(media: MediaTest, publishe
     media.upkeep._clock = lambda: utc_now() + timedelta(days=31)
     await media.upkeep.expire()
     assert [await media.status(each["url"]) for each in (unused, used)] == [404, 200]
+    newest = (await read_page(media.ingest.redis, media.ingest.keys, limit=1)).entries[0]
+    assert (newest.act, newest.actor, newest.target, newest.details["reason"]) == (
+        Act.MEDIA_DELETED,
+        SYSTEM,
+        unused["id"],
+        "unused",
+    )
+
+
+async def test_the_images_of_an_account_have_a_space(media: MediaTest, publisher: dict[str, str]) -> None:
+    small = jpeg(200, 50)
+    ingest = media.ingest.with_settings(media_dir=media.folder, media_space_bytes=3 * len(small))
+    try:
+
+        async def send(content: bytes, key: dict[str, str]) -> httpx.Response:
+            return await ingest.http.post("/v1/media", content=content, headers=key)
+
+        first = await send(small, publisher)
+        assert first.status_code == 201
+        assert (await send(small, publisher)).status_code == 200
+        full = await send(jpeg(2000, 1500), publisher)
+        assert (full.status_code, full.json()["type"].rpartition(":")[2]) == (409, "media-space-used-up")
+        other = await ingest.key("Other Post", Scope.PUBLISH)
+        assert (await send(small, other)).status_code == 201
+        assert (await ingest.http.delete(f"/v1/media/{first.json()['id']}", headers=publisher)).status_code == 204
+        assert (await send(jpeg(210, 50), publisher)).status_code == 201
+    finally:
+        await ingest.http.aclose()
+
+
+async def test_users_see_the_images_of_their_accounts_where_reading_is_not_public(
+    media: MediaTest, publisher: dict[str, str]
+) -> None:
+    added = await media.upload(publisher)
+    path = added["url"].removeprefix("https://news.example")
+    private = media.ingest.with_settings(media_dir=media.folder, public_read=False)
+    users = UserService(private.redis, private.keys)
+    try:
+        assert (await private.http.get(path)).status_code == 401
+        for account, role, status in (
+            ("Harbour Gazette", Role.WRITER, 200),
+            ("Harbour Gazette", Role.SUBSCRIBER, 401),
+            ("Other Post", Role.WRITER, 401),
+        ):
+            await create_account(private.redis, private.keys, account)
+            email = f"{role}@{account.split()[0].lower()}.example"
+            user = await users.create(email, "Ida", {account: frozenset({role})}, by=COMMAND_LINE)
+            started = await users.start_session(user, Client("192.0.2.7", "192.0.2.7", "Firefox"), method="link")
+            for name in ("newswire-session", "__Host-newswire-session"):
+                private.http.cookies.set(name, started.token)
+            answer = await private.http.get(path)
+            assert answer.status_code == status, (account, role)
+            assert status != 200 or answer.headers["cache-control"].startswith("private")
+    finally:
+        await private.http.aclose()
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

@@ -13,9 +13,12 @@ from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.listing import TABS, read_page, selection_of
 from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
 from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.media.service import MediaService
 
 
-def router(drafts: DraftService, store: ArticleStore, visits: Visits, problems: ProblemMakers) -> APIRouter:
+def router(
+    drafts: DraftService, store: ArticleStore, media: MediaService, visits: Visits, problems: ProblemMakers
+) -> APIRouter:
     """Return the pages."""
     routes = visits.workspace.routes(problems)
 
@@ -35,6 +38,9 @@ def router(drafts: DraftService, store: ArticleStore, visits: Visits, problems: 
             following=following,
             zones=zones.zone_names(),
             tools=_tools(visit),
+            image_bytes=await media.records.bytes_of(visit.account),
+            image_space=media.space_bytes,
+            size_of=size_of,
         )
 
     @routes.post(f"{PATH}/drafts")
@@ -54,6 +60,11 @@ def router(drafts: DraftService, store: ArticleStore, visits: Visits, problems: 
         return response
 
     return routes
+
+
+def size_of(count: int) -> str:
+    """Return a number of bytes as people write it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _tools(visit: Visit) -> list[tuple[str, str]]:

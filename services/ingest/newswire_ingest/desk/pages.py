@@ -45,7 +45,7 @@ def desk_routers(
     """Return the routers of the desk."""
     sheets = act_pages.Sheets(drafts, audiences, articles, visits, problems)
     return [
-        list_pages.router(drafts, store, visits, problems),
+        list_pages.router(drafts, store, media, visits, problems),
         draft_pages.router(drafts, visits, problems),
         media_pages.router(media, visits, problems),
         import_pages.router(imports, visits, problems),

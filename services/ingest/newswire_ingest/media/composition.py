@@ -28,4 +28,5 @@ def media_storage(settings: IngestSettings) -> MediaStorage:
 
 def media_service(redis: "Redis", keys: Keyspace, settings: IngestSettings) -> MediaService:
     """Return the service of images with an open client."""
-    return MediaService(redis, keys, media_storage(settings), settings.site, settings.media_max_bytes, utc_now)
+    storage, space = media_storage(settings), settings.media_space_bytes
+    return MediaService(redis, keys, storage, settings.site, settings.media_max_bytes, utc_now, space)

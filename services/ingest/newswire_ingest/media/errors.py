@@ -29,6 +29,13 @@ class MediaBusyError(MediaError):
         super().__init__("too many images are being uploaded; nothing was stored, send this one again in a moment")
 
 
+class MediaSpaceError(MediaError):
+    """The images of the account take as many bytes as they may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the images of the account would take more than {limit:,} bytes together; delete some first")
+
+
 class MediaNotFoundError(MediaError):
     """The account has no such image."""
 

@@ -1,14 +1,22 @@
-"""Serves images to readers: originals and variants, under addresses whose content never changes."""
+"""Serves images to readers: originals and variants, under addresses whose content never changes.
+
+Where public reading is disabled, users who are signed in see the images of their own accounts: the desk shows them.
+"""
+
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
+from newswire.auth.authentication import reader
 from newswire.http.conditional_responses import knows_tag
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found
-from newswire.http.read_limits import Cost, charged
+from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import NoParameters
 from newswire.media import PATH, is_file, parse_name
+from newswire.users.roles import Permission
+from newswire.workspace.browser_sessions import BrowserSessions
 from newswire_ingest.media.models import CONTENT_TYPES, ImageFormat, MediaFile
 from newswire_ingest.media.repository import MediaRepository
 from newswire_ingest.media.storage import MediaStorage
@@ -18,7 +26,9 @@ _YEAR = "max-age=31536000, immutable"
 _CONTENT = {content_type: {"schema": {"type": "string", "format": "binary"}} for content_type in CONTENT_TYPES.values()}
 
 
-def router(records: MediaRepository, storage: MediaStorage, variants: VariantMaker) -> APIRouter:
+def router(
+    records: MediaRepository, storage: MediaStorage, variants: VariantMaker, browsers: BrowserSessions
+) -> APIRouter:
     """Return the paths under ``/media``."""
     routes = APIRouter(prefix=PATH, tags=["media"])
 
@@ -26,7 +36,7 @@ def router(records: MediaRepository, storage: MediaStorage, variants: VariantMak
         "/{file}/{name}",
         response_class=Response,
         operation_id="readImage",
-        dependencies=[Depends(charged(Cost.RECORD))],
+        dependencies=[Depends(_charged(records, browsers))],
         summary="Read an image: 'original' with the suffix of its format, or a width such as '640.webp'",
         responses={
             200: {"description": "The image", "content": _CONTENT},
@@ -53,6 +63,26 @@ def router(records: MediaRepository, storage: MediaStorage, variants: VariantMak
         return Response(made, 200, headers, CONTENT_TYPES[format_])
 
     return routes
+
+
+def _charged(records: MediaRepository, browsers: BrowserSessions) -> Callable[[Request], Awaitable[None]]:
+    """Return the dependency that admits readers, and users to the images of their accounts, and charges the request."""
+
+    async def charge(request: Request) -> None:
+        caller = None if await is_of_own_account(request) else await reader(request)
+        await charge_request(request, caller, Cost.RECORD)
+
+    async def is_of_own_account(request: Request) -> bool:
+        if request.app.state.settings.public_read or "authorization" in request.headers:
+            return False
+        signed_in, file = await browsers.find(request), request.path_params["file"]
+        if signed_in is None or not is_file(file):
+            return False
+        accounts = signed_in.user.accounts_with(Permission.WRITE_DRAFTS)
+        return not (await records.owners(file)).isdisjoint(accounts)
+
+    charge.public_reading = True  # type: ignore[attr-defined]
+    return charge
 
 
 def _wanted(file: MediaFile, name: str) -> tuple[int | None, ImageFormat] | None:

@@ -2,13 +2,22 @@
 
 -- Adds an uploaded image to an account.
 -- Arguments: file, account, now, folder and written (whether its bytes were written there; `removals` lists the folder until now),
---            file_fields and item_fields (lists of names and values), variants (whether it has any)
--- Returns LATE (what was written, or was there before, was removed meanwhile) | KNOWN (the account has it already) | ADDED
+--            file_fields and item_fields (lists of names and values), variants (whether it has any), size in bytes,
+--            max_bytes: of the account's files together, 0 for any number
+-- Returns LATE (what was written, or was there before, was removed meanwhile) | KNOWN (the account has it already) |
+--         FULL (its files take too many bytes) | ADDED
 local function add(_, args)
   local names, file = args.names, args.file
   local stored, exists = file .. '.' .. args.folder, redis.call('EXISTS', names .. 'file:' .. file) == 1
   if args.written and not redis.call('ZSCORE', names .. 'removals', stored) then return 'LATE' end
   if not args.written and not exists then return 'LATE' end
+  local item = names .. 'item:' .. file .. ':' .. args.account
+  local known = redis.call('EXISTS', item) == 1
+  local used = tonumber(redis.call('HGET', names .. 'bytes', args.account) or '0')
+  if not known and args.max_bytes > 0 and used + args.size > args.max_bytes then
+    if args.written then redis.call('ZADD', names .. 'removals', args.now, stored) end
+    return 'FULL'
+  end
   if exists and args.written then
     redis.call('ZADD', names .. 'removals', args.now, stored) -- another upload of the same bytes was faster
   elseif not exists then
@@ -16,8 +25,8 @@ local function add(_, args)
     redis.call('ZREM', names .. 'removals', stored)
     if args.variants then redis.call('ZADD', names .. 'variants', args.now, file) end
   end
-  local item = names .. 'item:' .. file .. ':' .. args.account
-  if redis.call('EXISTS', item) == 1 then return 'KNOWN' end
+  if known then return 'KNOWN' end
+  redis.call('HINCRBY', names .. 'bytes', args.account, args.size)
   redis.call('SADD', names .. 'owners:' .. file, args.account)
   redis.call('HSET', item, unpack(args.item_fields))
   redis.call('ZADD', names .. 'of:' .. args.account, args.now, file)
@@ -43,7 +52,7 @@ local function delete(_, args)
   return uses
 end
 
--- Deletes images that have been unused since before a time. Arguments: before, now, limit. Returns how many.
+-- Deletes images that have been unused since before a time. Arguments: before, now, limit. Returns each as "file account".
 local function expire(_, args)
   local before = '(' .. string.format('%d', args.before)
   local found = redis.call('ZRANGEBYSCORE', args.names .. 'unused', '-inf', before, 'LIMIT', 0, args.limit)
@@ -51,7 +60,7 @@ local function expire(_, args)
     local file, account = string.match(member, '^(%x+) (.+)$')
     drop_media(args.names, account, file, args.now)
   end
-  return #found
+  return found
 end
 
 -- Takes work that is due from a queue ('variants' or 'removals') for a time; without a result by then, it is due again.

@@ -16,6 +16,7 @@ LUA = LuaSource("newswire_ingest.media", "media", ("items",))
 USES = ("newswire_ingest.media:items", "newswire_ingest.media:uses")
 """What the libraries of articles and drafts share with this one."""
 Queue = Literal["variants", "removals"]
+Verdict = Literal["ADDED", "KNOWN", "LATE", "FULL"]
 UNFINISHED_UPLOAD_MS = 3_600_000
 """How long an upload may take from its first byte in the storage to its record; then what it wrote is deleted."""
 
@@ -47,9 +48,20 @@ class MediaRepository:
         await self._redis.zadd(f"{self._names}removals", {_stored(file): due})
 
     async def add(
-        self, file: MediaFile, account: str, text: MediaText, created_by: str, now: datetime, *, written: bool
-    ) -> Literal["ADDED", "KNOWN", "LATE"]:
-        """Add an image whose bytes are stored to an account. ``written``: in the folder of ``file``, not before."""
+        self,
+        file: MediaFile,
+        account: str,
+        text: MediaText,
+        created_by: str,
+        now: datetime,
+        *,
+        written: bool,
+        max_bytes: int,
+    ) -> Verdict:
+        """Add an image whose bytes are stored to an account. ``written``: in the folder of ``file``, not before.
+
+        ``max_bytes``: of the account's images together; 0 for any number.
+        """
         answer = await self._call(
             "add",
             file=file.name,
@@ -60,8 +72,10 @@ class MediaRepository:
             file_fields=_pairs(_file_fields(file)),
             item_fields=_pairs({"created_at": rfc3339(now), "created_by": created_by, **text.given()}),
             variants=bool(file.widths),
+            size=file.size,
+            max_bytes=max_bytes,
         )
-        verdict: Literal["ADDED", "KNOWN", "LATE"] = answer.decode()
+        verdict: Verdict = answer.decode()
         return verdict
 
     async def describe(self, file: str, account: str, text: MediaText) -> bool:
@@ -73,9 +87,19 @@ class MediaRepository:
         uses = int(await self._call("delete", file=file, account=account, now=epoch_ms(now)))
         return None if uses < 0 else uses
 
-    async def expire(self, before: datetime, now: datetime, limit: int) -> int:
-        """Delete images that have been unused since before a time; return how many."""
-        return int(await self._call("expire", before=epoch_ms(before), now=epoch_ms(now), limit=limit))
+    async def expire(self, before: datetime, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Delete images that have been unused since before a time; return the file and the account of each."""
+        found = await self._call("expire", before=epoch_ms(before), now=epoch_ms(now), limit=limit)
+        pairs = [member.decode().partition(" ") for member in found]
+        return [(file, account) for file, _, account in pairs]
+
+    async def bytes_of(self, account: str) -> int:
+        """Return how many bytes the images of an account take, without their variants."""
+        return int(await self._redis.hget(f"{self._names}bytes", account) or 0)
+
+    async def owners(self, file: str) -> set[str]:
+        """Return the accounts that uploaded an image."""
+        return {owner.decode() for owner in await self._redis.smembers(f"{self._names}owners:{file}")}
 
     async def claim(self, queue: Queue, now: datetime, lease_ms: int, limit: int) -> list[str]:
         """Take work that is due from a queue."""

@@ -14,7 +14,13 @@ from newswire.media import ArticleImage, files_in, is_file, original_address
 from newswire.observability import audit
 from newswire.observability.audit import Act, Actor
 from newswire_ingest.media import image_worker
-from newswire_ingest.media.errors import MediaBusyError, MediaInUseError, MediaNotFoundError, UploadTooLargeError
+from newswire_ingest.media.errors import (
+    MediaBusyError,
+    MediaInUseError,
+    MediaNotFoundError,
+    MediaSpaceError,
+    UploadTooLargeError,
+)
 from newswire_ingest.media.models import CleanImage, Media, MediaFile, MediaText
 from newswire_ingest.media.repository import MediaPage, MediaRepository, new_file
 from newswire_ingest.media.storage import MediaStorage
@@ -38,11 +44,14 @@ class MediaService:
         site: str,
         max_bytes: int,
         clock: Callable[[], datetime],
+        space_bytes: int = 0,
     ) -> None:
+        """``max_bytes``: of one image; ``space_bytes``: of all images of an account, 0 for any number."""
         self.records = MediaRepository(redis, keys)
         self.storage = storage
         self.site = site
         self.max_bytes = max_bytes
+        self.space_bytes = space_bytes
         self._redis = redis
         self._keys = keys
         self._clock = clock
@@ -64,6 +73,7 @@ class MediaService:
             UploadTooLargeError: it has too many bytes.
             InvalidImageError: it is no image that is accepted.
             MediaBusyError: too many images are being uploaded.
+            MediaSpaceError: the account's images take too many bytes.
             StorageError: the folder or the bucket cannot be used.
             newswire.concurrency.offload.OffloadError: too many images are being decoded.
         """
@@ -82,7 +92,9 @@ class MediaService:
                 await self.records.announce(file, now)
                 await self.storage.write(f"{file.path}/original.{file.format}", image.content)
             by = actor.user_id or actor.key_id or ""
-            verdict = await self.records.add(file, account, told, by, now, written=is_new)
+            verdict = await self.records.add(file, account, told, by, now, written=is_new, max_bytes=self.space_bytes)
+            if verdict == "FULL":
+                raise MediaSpaceError(self.space_bytes)
             if verdict != "LATE":
                 break
         else:
@@ -164,6 +176,8 @@ class MediaService:
 
     async def _receive(self, account: str, stream: AsyncIterable[bytes]) -> CleanImage:
         """Read an upload into memory, and decode it."""
+        if self.space_bytes and await self.records.bytes_of(account) >= self.space_bytes:
+            raise MediaSpaceError(self.space_bytes)
         mine = self._uploading.get(account, 0)
         if mine >= MAX_UPLOADS_PER_ACCOUNT or sum(self._uploading.values()) >= MAX_UPLOADS:
             raise MediaBusyError

@@ -8,10 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
 from newswire.concurrency.offload import OffloadError
+from newswire.keys import Keyspace
+from newswire.observability import audit
+from newswire.observability.audit import SYSTEM, Act
 from newswire_ingest.media.errors import InvalidImageError, StorageError
 from newswire_ingest.media.repository import MediaRepository
 from newswire_ingest.media.storage import MediaStorage
@@ -38,7 +42,11 @@ class MediaUpkeep:
         variants: VariantMaker,
         unused_after: timedelta,
         clock: Callable[[], datetime],
+        redis: "Redis",
+        keys: Keyspace,
     ) -> None:
+        self._redis = redis
+        self._keys = keys
         self._records = records
         self._storage = storage
         self._variants = variants
@@ -84,9 +92,12 @@ class MediaUpkeep:
             return False
         now = self._clock()
         gone = await self._records.expire(now - self._unused_after, now, EXPIRIES)
+        for file, account in gone:
+            entry = {"account": account, "reason": "unused"}
+            await audit.record(self._redis, self._keys, SYSTEM, Act.MEDIA_DELETED, "media", file, **entry)
         if gone:
-            log.info("unused images were removed", extra={"images": gone})
-        return gone == EXPIRIES
+            log.info("unused images were removed", extra={"images": len(gone)})
+        return len(gone) == EXPIRIES
 
 
 async def _repeat(step: Callable[[], Awaitable[bool]], stopping: asyncio.Event, idle: float = IDLE_SECONDS) -> None:
