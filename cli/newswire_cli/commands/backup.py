@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli.client.redis import DataDir, with_stores
+from newswire_cli.client.redis import DataDir, data_folder, with_stores
 from newswire_cli.terminal.console import fail, say
 from newswire_operations.stores import Stores
 
@@ -19,18 +19,29 @@ STANDARD_STREAM = "-"
 File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 
 
-def backup(file: File, data_dir: DataDir = None) -> None:
+def backup(
+    file: File,
+    data_dir: DataDir = None,
+    with_media: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-media/--without-media",
+            help="Whether it has the images too.",
+            show_default="with those of a folder, without those of a bucket",
+        ),
+    ] = None,
+) -> None:
     """Write a backup of everything into a new file, or to standard output (-), while Newswire works."""
     if str(file) == STANDARD_STREAM:
-        _to_standard_output(data_dir)
+        _to_standard_output(data_dir, with_media)
         return
     if file.exists():
         fail(f"{file} exists already; name a new file")
-    count = _write(file, file.name, data_dir, lambda unfinished: unfinished.rename(file))
+    count = _write(file, file.name, data_dir, with_media, lambda unfinished: unfinished.rename(file))
     say(f"{count} records are in {file}, {file.stat().st_size / 1e6:.1f} MB")
 
 
-def _to_standard_output(data_dir: Path | None) -> None:
+def _to_standard_output(data_dir: Path | None, with_media: bool | None) -> None:
     """Write the backup to standard output, for a program that encrypts or transfers it."""
     if sys.stdout.isatty():
         fail("a backup is not text for a terminal; name a file, or use a pipe: newswire backup - | age -r … > FILE")
@@ -41,7 +52,7 @@ def _to_standard_output(data_dir: Path | None) -> None:
         sys.stdout.buffer.flush()
 
     with private_folder() as folder:
-        count = _write(folder / "backup", "standard output", data_dir, copy)
+        count = _write(folder / "backup", "standard output", data_dir, with_media, copy)
     print(f"{count} records are written", file=sys.stderr)
 
 
@@ -55,19 +66,33 @@ def private_folder() -> Iterator[Path]:
         fail(f"cannot write in the temporary folder, which TMPDIR names: {error.strerror or error}")
 
 
-def _write(file: Path, label: str, data_dir: Path | None, publish: Callable[[Path], object]) -> int:
+def _write(
+    file: Path, label: str, data_dir: Path | None, with_media: bool | None, publish: Callable[[Path], object]
+) -> int:
     """Write temporary files next to a file, pass the finished one to ``publish``, and return the number of records."""
     draft, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(stores: Stores) -> int:
         from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_ingest.backup.images import ImageSource
+        from newswire_ingest.media.composition import media_storage
+        from newswire_ingest.media.errors import StorageError
+        from newswire_ingest.settings import IngestSettings
         from newswire_operations.backup.write import write_backup
 
+        settings = IngestSettings(data_dir=data_folder(data_dir).resolve())
+        wanted = settings.media_s3_bucket is None if with_media is None else with_media
+        images = ImageSource(media_storage(settings)) if wanted else None
         try:
-            count = await write_backup(stores, draft, unfinished, show_progress)
+            count = await write_backup(stores, draft, unfinished, show_progress, images)
             publish(unfinished)
+        except StorageError as error:
+            fail(f"the images cannot be read: {error}; --without-media leaves them out")
         except OSError as error:
             fail(f"cannot write {label}: {error.strerror or error}")
+        if images is not None and images.missing:
+            missing = f"{len(images.missing)} images are missing in the folder or bucket, and in the backup"
+            print(f"{missing}: `newswire media check` names them", file=sys.stderr)
         await record(stores.redis, stores.keys, COMMAND_LINE, Act.BACKUP_MADE, "backup", label, records=count)
         return count
 

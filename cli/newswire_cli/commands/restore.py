@@ -40,17 +40,20 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
 
     async def work(stores: Stores) -> tuple[int, int]:
         from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_ingest.media.composition import media_storage
+        from newswire_ingest.settings import IngestSettings
         from newswire_notify.newsletters.backup import attach_subscribers
         from newswire_notify.subscriptions.backup import attach_subscriptions
         from newswire_operations.backup.restore import delete_everything, is_empty, restore_backup
 
+        images = media_storage(IngestSettings(data_dir=data_folder(data_dir).resolve()))
         if not await is_empty(stores):
             fail(
                 f"{stores.keys.namespace} is not empty: restore into a fresh server, or under another NEWSWIRE_NAMESPACE"
             )
         try:
             with show_progress("restoring", contents.records) as advance:
-                await restore_backup(stores, file, advance)
+                await restore_backup(stores, file, advance, images)
             details = {"records": contents.records, "articles": contents.articles}
             await record(stores.redis, stores.keys, COMMAND_LINE, Act.BACKUP_RESTORED, "backup", label, **details)
             subscriptions = await attach_subscriptions(stores.deliveries, stores.keys)
@@ -64,7 +67,8 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
             stack.enter_context(_own_server(data_dir))
         subscriptions, readers = with_stores(data_dir, work)
     say(
-        f"{contents.articles} articles and {subscriptions} subscriptions are restored, and {readers} newsletter subscribers;"
+        f"{contents.articles} articles and {subscriptions} subscriptions are restored, {contents.images} images, and"
+        f" {readers} newsletter subscribers;"
         " the search service indexes the articles when it starts"
     )
 

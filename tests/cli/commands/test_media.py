@@ -24,12 +24,21 @@ def test_images_are_uploaded_checked_and_deleted(tmp_path: Path) -> None:
         listed = newswire("media", "list", **variables).stdout
         assert f"{media_id}\t400\t300\t0\tA ferry" in listed
         assert newswire("media", "check", **variables).stdout == "1 images are there and unchanged\n"
+        backup, restored = tmp_path / "backup", {"NEWSWIRE_DATA_DIR": str(tmp_path / "restored")}
+        assert newswire("backup", str(backup), **variables).returncode == 0
+        without = newswire("backup", str(tmp_path / "without"), "--without-media", **variables)
+        assert (without.returncode, (tmp_path / "without").stat().st_size < backup.stat().st_size) == (0, True)
+        told = newswire("restore", str(backup), **restored)
+        assert (told.returncode, ", 1 images, " in told.stdout) == (0, True), told.stderr
         (stored,) = (running.data_dir / "media").rglob("original.png")
+        (copy,) = (tmp_path / "restored" / "media").rglob("original.png")
+        assert (copy.read_bytes(), copy.parent.name) == (stored.read_bytes(), stored.parent.name)
         stored.write_bytes(stored.read_bytes() + b"x")
         changed = newswire("media", "check", **variables)
         assert (changed.returncode, changed.stdout) == (1, f"changed  {media_id}\n")
         stored.unlink()
         assert newswire("media", "check", **variables).stdout == f"missing  {media_id}\n"
+        assert "1 images are missing" in newswire("backup", str(tmp_path / "later"), **variables).stderr
         assert newswire("media", "delete", media_id, **variables).returncode == 0
         assert newswire("media", "check", **variables).stdout == "0 images are there and unchanged\n"
     finally:

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from newswire.settings import Settings
 from newswire.storage.backup_file import Record, read_archive
+from newswire_ingest.backup.images import restore_image
 from newswire_ingest.backup.restore import restore_articles, restore_entries, restore_old_events, restore_position
+from newswire_ingest.media.storage import MediaStorage
 from newswire_notify.subscriptions.backup import current_record, restore_deliveries
 from newswire_operations.backup.audit_log import restore_audit_log
 from newswire_operations.backup.redis_records import restore_keys
@@ -25,6 +27,8 @@ class BackupContents:
 
     records: int
     articles: int
+    images: int = 0
+    """Images whose bytes it has."""
 
 
 def inspect_backup(file: Path) -> BackupContents:
@@ -34,11 +38,12 @@ def inspect_backup(file: Path) -> BackupContents:
         newswire.storage.backup_file.BackupUnreadableError: it is no backup, or corrupted.
         OSError: the file cannot be read.
     """
-    records = articles = 0
+    records = articles = images = 0
     for record in read_archive(file)[1]:
         records += 1
         articles += record["record"] == "article"
-    return BackupContents(records, articles)
+        images += record["record"] == "image"
+    return BackupContents(records, articles, images)
 
 
 async def is_empty(stores: Stores) -> bool:
@@ -57,8 +62,8 @@ async def delete_everything(stores: Stores) -> None:
             await redis.unlink(*page)
 
 
-async def restore_backup(stores: Stores, file: Path, advance: Advance) -> None:
-    """Write the contents of a backup; ``advance`` is called once per record."""
+async def restore_backup(stores: Stores, file: Path, advance: Advance, images: MediaStorage | None = None) -> None:
+    """Write the contents of a backup; ``advance`` is called once per record, and ``images`` takes the bytes of images, if any."""
 
     def records(*kinds: str) -> Iterator[Record]:
         return (record for record in read_archive(file)[1] if record["record"] in kinds)
@@ -68,6 +73,9 @@ async def restore_backup(stores: Stores, file: Path, advance: Advance) -> None:
             advance()
             yield record
 
+    for image in counted(records("image")):
+        if images is not None:
+            await restore_image(images, image)
     restored = []
     for page in _pages(counted(records("article"))):
         restored += await restore_articles(stores.redis, stores.keys, page)

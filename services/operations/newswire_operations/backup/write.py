@@ -6,6 +6,8 @@ from pathlib import Path
 
 from newswire.storage.backup_file import ArchiveWriter, read_archive
 from newswire_ingest.backup.backup import ArticleBackup
+from newswire_ingest.backup.images import ImageSource, read_images
+from newswire_ingest.media.repository import MediaRepository
 from newswire_notify.newsletters.backup import READ_LAST, REBUILT, read_last
 from newswire_notify.subscriptions.backup import TRANSIENT, deliveries, unfinished
 from newswire_operations.backup.audit_log import read_audit_log
@@ -25,8 +27,12 @@ ShowProgress = Callable[[str, int], AbstractContextManager[Advance]]
 """Opens a progress bar with a title and a total; the result is called once per record."""
 
 
-async def write_backup(stores: Stores, draft: Path, target: Path, show_progress: ShowProgress) -> int:
+async def write_backup(
+    stores: Stores, draft: Path, target: Path, show_progress: ShowProgress, images: ImageSource | None = None
+) -> int:
     """Read everything into a draft, then write the target without what was replaced or erased meanwhile.
+
+    ``images``: where the images are whose bytes are to be in the backup; None to leave them out.
 
     Returns the number of records in the target. Removing the draft is up to the caller.
     """
@@ -34,6 +40,9 @@ async def write_backup(stores: Stores, draft: Path, target: Path, show_progress:
     total = await stores.redis.zcard(stores.keys.articles)
     with ArchiveWriter(draft) as archive, show_progress("reading", total) as advance:
         await _read(stores, articles, archive, advance)
+        if images is not None:
+            async for image in read_images(MediaRepository(stores.redis, stores.keys), images):
+                archive.write(image)
     header, records = read_archive(draft)
     with ArchiveWriter(target, header) as archive:
         for record in records:
