@@ -73,7 +73,7 @@ async def test_an_article_is_written_published_corrected_and_retracted(desk: Des
     assert "<del>The first ferry</del>" in sheet.text.replace("\n", "")
     refused = await act(editor, path, "correct", note=" ")
     assert refused.status_code == 409
-    assert "correction_note" in refused.text
+    assert "Correction note: is missing" in refused.text
     corrected = await act(editor, path, "correct", note="It left at seven, not at six.")
     assert "It left at seven, not at six." in corrected.text
     await editor.get(f"{article}/retract{ACCOUNT}")
@@ -233,6 +233,33 @@ async def test_a_preview_has_a_link_that_expires_and_no_trace_in_redis(desk: Des
     assert len(names) == 1
     assert token not in names[0]
     assert 0 < await desk.ingest.redis.pttl(names[0]) <= 3_600_000
+
+
+async def test_what_is_wrong_is_said_in_the_language_of_the_page(desk: Desk, editor: Browser) -> None:
+    wrong = {
+        "title": " ",
+        "canonical_url": "nowhere",
+        "authors": "Ann <https://>",
+        "image_url": "x",
+        "category": "a" * 101,
+    }
+    path = await new_draft(editor, **wrong)
+    expected = {
+        "de": ("Überschrift: fehlt", "ist keine vollständige Webadresse", "Ressort: ist zu lang"),
+        "fr": ("manque", "n’est pas une adresse web complète", "est trop long"),
+        "es": ("falta", "no es una dirección web completa", "es demasiado largo"),
+        "en": ("Headline: is missing", "is no complete web address", "Section: is too long"),
+    }
+    for language, texts in expected.items():
+        editor.headers["Accept-Language"] = language
+        page = (await editor.get(f"{path}/publish{ACCOUNT}")).text
+        refused = await editor.post(f"{path}/publish{ACCOUNT}", revision=revision(editor))
+        assert refused.status_code == 409
+        for text in texts:
+            assert text in page, language
+            assert text in refused.text, language
+        assert "String should" not in refused.text
+        assert "must not" not in refused.text
 
 
 async def test_pages_are_valid_html(desk: Desk, user: MakeUser, tmp_path: Path) -> None:

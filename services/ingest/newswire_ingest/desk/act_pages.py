@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.http.forms import FormData
-from newswire.http.problem_handlers import ProblemMakers, as_problem
+from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import not_found
 from newswire.keys import Keyspace
 from newswire.previews import PATH as PREVIEW_PATH
@@ -27,10 +27,12 @@ from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.differences import Difference, differences
+from newswire_ingest.desk.field_errors import field_error
 from newswire_ingest.desk.visit import PATH, Visit, Visits, act_named, see_other, whole_number
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictError, WrongActError
 from newswire_ingest.drafts.models import Draft, DraftAct
+from newswire_ingest.drafts.refusals import refusals_of
 from newswire_ingest.drafts.service import DraftService, PublicationTime
 from newswire_ingest.drafts.zoned_time import resolve
 
@@ -59,13 +61,11 @@ class Sheets:
         audiences: Audiences,
         articles: ArticleService,
         visits: Visits,
-        problems: ProblemMakers,
     ) -> None:
         self.drafts = drafts
         self._audiences = audiences
         self._articles = articles
         self._visits = visits
-        self._problems = problems
 
     async def page(
         self, visit: Visit, draft: Draft, act: DraftAct, seen: int, state: SheetState, *, status: int = 200
@@ -87,7 +87,8 @@ class Sheets:
             can=can,
             audience=await self._audiences.of_article(article, act) if can else None,
             changes=await self._changes(visit, draft, article),
-            remarks=await self.drafts.check(draft),
+            remarks=await self.drafts.check(draft, article["body"] if article else None),
+            field_error=partial(field_error, texts=visit.texts),
             zones=zones.zone_names(),
         )
 
@@ -140,10 +141,10 @@ class Sheets:
                 )
             case DraftConflictError():
                 return replace(state, errors=[])
-            case InvalidMemberError() | InvalidDraftError() | WrongActError():
-                problem = as_problem(error, self._problems)
-                told = [f"{each.field}: {each.problem}" for each in problem.errors] if problem else []
-                return replace(state, errors=told or [str(error)])
+            case InvalidMemberError() | InvalidDraftError():
+                return replace(state, errors=[field_error(each, visit.texts) for each in refusals_of(error)])
+            case WrongActError():
+                return replace(state, errors=[visit.texts["does_not_apply"]])
             case _:
                 return None
 

@@ -43,7 +43,7 @@ def desk_routers(
     keys: Keyspace,
 ) -> Sequence[APIRouter]:
     """Return the routers of the desk."""
-    sheets = act_pages.Sheets(drafts, audiences, articles, visits, problems)
+    sheets = act_pages.Sheets(drafts, audiences, articles, visits)
     return [
         list_pages.router(drafts, store, media, visits, problems),
         draft_pages.router(drafts, visits, problems),

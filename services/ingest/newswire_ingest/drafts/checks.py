@@ -17,6 +17,7 @@ from newswire_ingest.articles.errors import InvalidDraftError
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.drafts.content import DraftContent, article_draft
 from newswire_ingest.drafts.models import Draft
+from newswire_ingest.drafts.refusals import Refusal, refusals_of
 
 Level = Literal["error", "warning"]
 MAX_HEADLINE_CHARS = 110
@@ -37,6 +38,8 @@ class DraftRemark:
     member: str
     level: Level
     detail: str
+    refusal: Refusal | None = None
+    """The mistake, of a remark that says that a member is invalid."""
 
 
 class DraftChecker:
@@ -127,9 +130,10 @@ def _refusals(content: DraftContent) -> list[DraftRemark]:
     try:
         article_draft(content, correction_note=None)
     except InvalidDraftError as error:
-        errors = error.cause.errors(include_url=False, include_input=False)
-        members = dict.fromkeys((str(each["loc"][0]) if each["loc"] else "$", each["msg"]) for each in errors[:50])
-        return [DraftRemark("invalid", member, "error", f"{member}: {message}") for member, message in members]
+        return [
+            DraftRemark("invalid", each.member, "error", f"{each.member}: {each.message}", each)
+            for each in refusals_of(error)
+        ]
     return []
 
 

@@ -76,10 +76,10 @@ class DraftService(DraftEditing):
         self._site = site
         self._checker = DraftChecker(article_store)
 
-    async def check(self, draft: Draft) -> list[DraftRemark]:
-        """Return remarks on a draft before it is published."""
+    async def check(self, draft: Draft, body: str | None = None) -> list[DraftRemark]:
+        """Return remarks on a draft before it is published. ``body``: its sanitised body, if that was made already."""
         try:
-            body = (await preview_body(draft)).html
+            body = (await preview_body(draft)).html if body is None else body
         except MarkupLimitError as error:
             return [DraftRemark("invalid", "body", "error", f"body: {error.problem}; {error.fix}")]
         return await self._checker.check(draft, body)
