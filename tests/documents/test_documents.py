@@ -152,7 +152,8 @@ async def test_every_message_of_the_asyncapi_document_is_one_event_of_its_channe
         if name.endswith(":Payload")
     }
     articles = ["PublishedEvent", "RetractedEvent"]
-    outcomes = ["FannedOutEvent", "IndexedEvent", "ProgressedEvent", "SubscriptionDisabledEvent"]
+    reports = ["FannedOutEvent", "IndexedEvent", "MailedEvent", "ProgressedEvent", "StreamedEvent"]
+    outcomes = [*reports, "SubscriptionDisabledEvent"]
     assert carried == {
         **{
             f"{name}:Message:Payload": articles
