@@ -216,6 +216,7 @@ async def test_the_role_is_checked_again_while_an_import_runs(
     stranger = await desk.signed_in(await user("eve@valley.example", Role.ADMIN, account="Valley Post"))
     valley = "?account=Valley+Post"
     assert (await stranger.get(f"/desk/imports/{found.id}{valley}")).status_code == 404
+    await stranger.get("/desk")
     assert (await stranger.post(f"/desk/imports/{found.id}/remove{valley}")).status_code == 404
 
 
