@@ -82,6 +82,7 @@ _.rcode
 _.binary_location
 _.teardown
 _.last_seen_at  # in a template
+_.linked_at  # in a template
 _.at_risk  # in a template
 _.asks_for_past
 _.weekly  # in a template

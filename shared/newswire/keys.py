@@ -186,6 +186,14 @@ FAMILIES = (
         "until they or the user are removed",
     ),
     KeyFamily("passkey-challenge:<challenge>", "string", "a challenge for a passkey was used", "10 minutes"),
+    KeyFamily(
+        "identities", "hash", "people of OpenID providers, hashed, each to the user", "until the user is deleted"
+    ),
+    KeyFamily("identities:of:<user>", "hash", "issuers, each with the subject that a user is", "the same"),
+    KeyFamily(
+        "sign-in-attempt:<attempt>", "string", "a sign-in with an OpenID provider", "10 minutes, or until it is used"
+    ),
+    KeyFamily("sign-in-attempts:<counter>", "string", "how many of these were begun", "15 minutes"),
     KeyFamily("one-time-link:<link>", "string", "what a link grants once", "15 minutes to 7 days, or until it is used"),
     KeyFamily(
         "user-mails", "zset", "the mails to users that wait, by when each is due", "until sent, at most 24 hours"

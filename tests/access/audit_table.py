@@ -123,6 +123,11 @@ ROUTES = (
     _none("POST /forgot-password", SENT_LATER),
     _acts("POST /account/name", Act.USER_CHANGED),
     _acts("POST /account/password", Act.USER_PASSWORD_SET),
+    _none(
+        "POST (/sign-in|/account/prove)/openid/{provider}",
+        "leads to a provider; entries are made when the person comes back",
+    ),
+    _acts("POST /account/identities/remove", Act.USER_IDENTITY_UNLINKED),
     _none("POST /account/prove", OWN_BROWSER),
     _acts("POST /account/prove/passkey", Act.USER_PASSKEY_CLONED),
     _acts("POST /account/passkeys", Act.USER_PASSKEY_ADDED),

@@ -174,6 +174,7 @@ async def installation(redis: Redis, redis_url: str, namespace: str, tmp_path: P
             "name": "Harbour%20Post",
             "slug": "ferries",
             "token": "none",
+            "provider": "none",
             "number": "1",
             "file": "none",
             "act": "publish",

@@ -35,6 +35,7 @@ PAGES = {
     "/account/prove/passkey/options",
     "/account/passkeys/options",
     "/sign-in/passkey/options",
+    "/sign-in/openid/{provider}/callback",
     "/users",
     "/users/{user_id}",
     "/sections/{value}",

@@ -39,6 +39,7 @@ from newswire_search.keys import FAMILIES as SEARCH
 from tests.cli.running import Running, newswire
 from tests.ingest.media.images import jpeg
 from tests.ingest.passkeys.authenticator import Authenticator
+from tests.ingest.users.openid_provider import Provider, running_provider
 from tests.polling import until
 
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
@@ -178,13 +179,21 @@ class Client:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    limits = {
+def provider() -> Iterator[Provider]:
+    with running_provider() as found:
+        yield found
+
+
+@pytest.fixture
+def running(tmp_path: Path, provider: Provider) -> Iterator[Running]:
+    staff = {"name": "staff", "label": "SSO", "issuer": provider.issuer, "client_id": "newswire"}
+    environment = {
         "NEWSWIRE_PUBLISH_RATE": "1000",
         "NEWSWIRE_DAILY_QUOTA": "1000",
         "NEWSWIRE_AUTHENTICATION_FAILURES": "2",
+        "NEWSWIRE_OPENID_PROVIDERS": orjson.dumps([staff | {"client_secret": "s/cret"}]).decode(),
     }
-    started = Running(tmp_path / "data", "--no-samples", environment=limits)
+    started = Running(tmp_path / "data", "--no-samples", environment=environment)
     try:
         started.until_ready()
         yield started
@@ -268,7 +277,7 @@ def preview_a_draft(browser: httpx.Client, form: dict[str, str]) -> None:
 
 
 def people_sign_in(client: Client, site: str) -> None:
-    """A user signs in by a link, a sign-in with a wrong password fails, and a new one is asked for."""
+    """A user signs in by a link, a passkey and a provider, a sign-in with a wrong password fails, and a new one is asked for."""
     user = {"email": "ida@harbour.example", "name": "Ida Roth", "memberships": {"gazette": ["editor"]}}
     made = client("ADMIN", "POST", "/v1/users", user)
     link = client("ADMIN", "POST", f"/v1/users/{made['id']}/links", {"purpose": "sign-in"})
@@ -279,6 +288,9 @@ def people_sign_in(client: Client, site: str) -> None:
         form = {"csrf": page.text.partition('name="csrf" value="')[2].partition('"')[0]}
         preview_a_draft(browser, form)
         use_a_passkey(browser, form, site.replace("127.0.0.1", "localhost"))
+    with httpx.Client(base_url=site, trust_env=False, follow_redirects=True) as browser:
+        at_provider = browser.post("/sign-in/openid/staff").headers["refresh"].removeprefix("0; url=")
+        assert browser.get(at_provider).url.path == "/desk"
     guess = {"email": "ida@harbour.example", "password": "a guess"}
     assert httpx.post(f"{site}/sign-in", data=guess, trust_env=False).status_code == 403
     forgotten = httpx.post(f"{site}/forgot-password", data={"email": "ida@harbour.example"}, trust_env=False)

@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
 from newswire.settings import Settings, duration
 from newswire.site.settings import DEFAULT_NAME
+from newswire_ingest.openid.providers import MAX_PROVIDERS, OpenIdProvider, check_names, read_providers
 
 
 class IngestSettings(Settings):
@@ -32,6 +35,10 @@ class IngestSettings(Settings):
     """How long revisions of a draft are kept; the current one is kept for as long as the draft."""
     discarded_draft_retention: timedelta = timedelta(days=30)
     """How long a discarded draft can be recovered."""
+    openid_providers: Annotated[
+        list[OpenIdProvider], NoDecode, BeforeValidator(read_providers), AfterValidator(check_names)
+    ] = Field(default=[], max_length=MAX_PROVIDERS)
+    """The providers of OpenID Connect with which users can sign in, as JSON."""
     media_dir: Path | None = None
     """The folder of uploaded images; by default ``media`` in ``data_dir``. All replicas need the same one."""
     media_s3_bucket: str | None = Field(default=None, min_length=3, max_length=255)

@@ -119,13 +119,15 @@ class Users:
         return found
 
     async def delete(self, user: User) -> bool:
-        """Delete a user with its sessions and passkeys; return whether it existed."""
+        """Delete a user with its sessions, passkeys and links to providers; return whether it existed."""
         names = [
             self._record(user.id),
             self._all,
             self._emails,
             self._keys.key("sessions", "of", user.id),
             self._keys.key("passkeys", "of", user.id),
+            self._keys.key("identities", "of", user.id),
+            self._keys.key("identities"),
         ]
         arguments = {
             "id": user.id,

@@ -206,7 +206,7 @@ class UserService:
         await self._record(by, Act.USER_ENABLED, user)
 
     async def delete(self, user: User, *, by: Actor) -> None:
-        """Delete a user, its sessions and its passkeys. What it wrote stays, under its name.
+        """Delete a user, its sessions, its passkeys and its links to providers. What it wrote stays, under its name.
 
         Raises:
             LastAdminError: an account would be left without an enabled admin.

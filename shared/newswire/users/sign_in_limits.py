@@ -97,6 +97,13 @@ class SignInLimits:
         return self._keys.key(_FAILURES, _hashed(counted))
 
 
+async def count_attempts(redis: "Redis", keys: Keyspace, network: str, limit: FailureLimit) -> int:
+    """Count a sign-in that was begun from a network; return 0, or beyond the limit in how many seconds to try again."""
+    name = keys.key("sign-in-attempts", _hashed(f"network {network}"))
+    (count,) = await user_functions(redis, keys).call("count_failures", [name], {"seconds": [limit.seconds]})
+    return max(int(await redis.ttl(name)), 1) if int(count) > limit.failures else 0
+
+
 PASSWORD_MAILS_PER_ADDRESS = FailureLimit(3, 60 * 60)
 PASSWORD_MAILS_PER_NETWORK = FailureLimit(20, 60 * 60)
 

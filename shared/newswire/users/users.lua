@@ -29,14 +29,15 @@ local function update_user(keys, args)
   return 'OK'
 end
 
--- KEYS user, ids of all users, e-mail addresses, the user's sessions, the user's passkeys; arguments: id, email (folded), account_prefix,
--- session_prefix, accounts. Returns whether there was such a user.
+-- KEYS user, ids of all users, e-mail addresses, the user's sessions, passkeys and identities, all identities; arguments: id, email
+-- (folded), account_prefix, session_prefix, accounts. Returns whether there was such a user.
 local function delete_user(keys, args)
   if redis.call('DEL', keys[1]) == 0 then return 0 end
   redis.call('ZREM', keys[2], args.id)
   redis.call('HDEL', keys[3], args.email)
   for _, session in ipairs(redis.call('ZRANGE', keys[4], 0, -1)) do redis.call('DEL', args.session_prefix .. session) end
-  redis.call('DEL', keys[4], keys[5])
+  for _, identity in ipairs(redis.call('HVALS', keys[6])) do redis.call('HDEL', keys[7], cjson.decode(identity).digest) end
+  redis.call('DEL', keys[4], keys[5], keys[6])
   for _, account in ipairs(args.accounts) do redis.call('ZREM', args.account_prefix .. account, args.id) end
   return 1
 end
@@ -142,12 +143,36 @@ local function replace_passkey(keys, args)
   return 1
 end
 
--- KEYS user, the user's passkeys; arguments: id. Returns OK | MISSING | LAST (without it, the user could not sign in)
+-- KEYS user, the user's passkeys, the user's identities; arguments: id. Returns OK | MISSING | LAST (without it, the user could not
+-- sign in)
 local function remove_passkey(keys, args)
   if redis.call('HEXISTS', keys[2], args.id) == 0 then return 'MISSING' end
   local has_password = redis.call('HEXISTS', keys[1], 'password') == 1
-  if not has_password and redis.call('HLEN', keys[2]) == 1 then return 'LAST' end
+  if not has_password and redis.call('HLEN', keys[2]) + redis.call('HLEN', keys[3]) == 1 then return 'LAST' end
   redis.call('HDEL', keys[2], args.id)
+  return 'OK'
+end
+
+-- KEYS user, all identities, the user's identities; arguments: id (of the user), issuer, digest (of issuer and subject), identity.
+-- Returns OK | MISSING (no such user) | TAKEN (the person is another user, or the user another person of this issuer)
+local function link_identity(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then return 'MISSING' end
+  local other = redis.call('HGET', keys[2], args.digest)
+  if other == args.id then return 'OK' end
+  if other or redis.call('HEXISTS', keys[3], args.issuer) == 1 then return 'TAKEN' end
+  redis.call('HSET', keys[2], args.digest, args.id)
+  redis.call('HSET', keys[3], args.issuer, args.identity)
+  return 'OK'
+end
+
+-- KEYS user, all identities, the user's identities, the user's passkeys; arguments: issuer. Returns OK | MISSING | LAST, as above
+local function unlink_identity(keys, args)
+  local identity = redis.call('HGET', keys[3], args.issuer)
+  if not identity then return 'MISSING' end
+  local has_password = redis.call('HEXISTS', keys[1], 'password') == 1
+  if not has_password and redis.call('HLEN', keys[3]) + redis.call('HLEN', keys[4]) == 1 then return 'LAST' end
+  redis.call('HDEL', keys[2], cjson.decode(identity).digest)
+  redis.call('HDEL', keys[3], args.issuer)
   return 'OK'
 end
 
@@ -165,3 +190,5 @@ register('claim_mail_requests', claim_mail_requests)
 register('add_passkey', add_passkey)
 register('replace_passkey', replace_passkey)
 register('remove_passkey', remove_passkey)
+register('link_identity', link_identity)
+register('unlink_identity', unlink_identity)

@@ -10,6 +10,7 @@ from newswire.users.records import user_functions
 
 NOW = 1_800_000_000_000
 WEEK = 7 * 86_400
+IDENTITY = '{"subject":"s","digest":"d"}'
 
 
 class Store:
@@ -90,7 +91,8 @@ async def test_delete_user_removes_its_sessions_too(store: Store) -> None:
     names = [store.key("user", "u1"), store.key("users"), store.key("user-emails"), store.key("sessions", "of", "u1")]
     named = {"id": "u1", "email": "ida@harbour.example", "accounts": ["Post"]}
     named |= {"account_prefix": store.key("users", "of", ""), "session_prefix": store.key("session", "")}
-    names.append(store.key("passkeys", "of", "u1"))
+    names += [store.key("passkeys", "of", "u1"), store.key("identities", "of", "u1"), store.key("identities")]
+    await store.call("link_identity", names[0], names[6], names[5], id="u1", digest="d", issuer="i", identity=IDENTITY)
     assert await store.call("delete_user", *names, **named) == 1
     assert [name async for name in store.redis.scan_iter(store.key("*"))] == []
     assert await store.call("delete_user", *names, **named) == 0
@@ -200,7 +202,7 @@ async def test_replace_passkey_needs_the_one_that_was_read(store: Store) -> None
 
 
 async def test_remove_passkey_keeps_the_last_credential(store: Store) -> None:
-    names = [store.key("user", "u1"), store.key("passkeys", "of", "u1")]
+    names = [store.key("user", "u1"), store.key("passkeys", "of", "u1"), store.key("identities", "of", "u1")]
     await store.create()
     await store.redis.hset(names[1], mapping={"a": "1", "b": "2"})
     assert await store.call("remove_passkey", *names, id="c") == b"MISSING"
@@ -208,3 +210,30 @@ async def test_remove_passkey_keeps_the_last_credential(store: Store) -> None:
     assert await store.call("remove_passkey", *names, id="b") == b"LAST"
     await store.redis.hset(names[0], "password", "x")
     assert await store.call("remove_passkey", *names, id="b") == b"OK"
+
+
+async def test_link_identity_links_one_person_of_an_issuer_to_one_user(store: Store) -> None:
+    def names(user: str) -> list[str]:
+        return [store.key("user", user), store.key("identities"), store.key("identities", "of", user)]
+
+    named = {"issuer": "i", "digest": "d", "identity": IDENTITY}
+    assert await store.call("link_identity", *names("u1"), id="u1", **named) == b"MISSING"
+    await store.create()
+    await store.create("u2", "jon@harbour.example")
+    for _ in range(2):
+        assert await store.call("link_identity", *names("u1"), id="u1", **named) == b"OK"
+    assert await store.call("link_identity", *names("u2"), id="u2", **named) == b"TAKEN"
+    assert await store.call("link_identity", *names("u1"), id="u1", **named | {"digest": "e"}) == b"TAKEN"
+    assert await store.redis.hgetall(store.key("identities")) == {b"d": b"u1"}
+
+
+async def test_unlink_identity_keeps_the_last_credential(store: Store) -> None:
+    names = [store.key("user", "u1"), store.key("identities"), store.key("identities", "of", "u1")]
+    passkeys = store.key("passkeys", "of", "u1")
+    await store.create()
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"MISSING"
+    await store.call("link_identity", *names, id="u1", issuer="i", digest="d", identity=IDENTITY)
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"LAST"
+    await store.redis.hset(passkeys, "a", "1")
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"OK"
+    assert await store.redis.exists(*names[1:]) == 0

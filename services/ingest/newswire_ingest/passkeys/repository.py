@@ -67,9 +67,9 @@ class Passkeys:
         """Remove a passkey; return whether there was one.
 
         Raises:
-            LastCredentialError: the user has no password and no other passkey.
+            LastCredentialError: the user has no other way to sign in.
         """
-        names = [self._user(user_id), self._of(user_id)]
+        names = [self._user(user_id), self._of(user_id), self._keys.key("identities", "of", user_id)]
         status = await self._functions.call("remove_passkey", names, {"id": passkey_id})
         if status == b"LAST":
             raise LastCredentialError

@@ -13,6 +13,7 @@ from newswire.users.sign_in_limits import TooManyFailuresError
 from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, client_of_request, local_path
 from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
+from newswire_ingest.openid.service import OpenIdService
 from newswire_ingest.passkeys.models import MAX_PASSKEYS
 from newswire_ingest.passkeys.service import PasskeyService
 from newswire_ingest.users.browser_names import browser_name
@@ -32,6 +33,7 @@ class AccountView:
 
     service: UserService
     passkeys: PasskeyService | None
+    openid: OpenIdService
     workspace: Workspace
 
     async def account(
@@ -53,6 +55,8 @@ class AccountView:
             passkeys=await self.passkeys.passkeys.list(signed_in.user.id) if self.passkeys else None,
             max_passkeys=MAX_PASSKEYS,
             suggested=browser_name(request.headers.get("user-agent", "")),
+            identities=await self.openid.identities.list(signed_in.user.id),
+            labels={each.issuer.rstrip("/"): each.label for each in self.openid.providers},
             passkeys_at=self._other_address(request),
             is_fresh=is_fresh,
         )
@@ -61,6 +65,7 @@ class AccountView:
         """Return the page on which a user proves its identity again."""
         here = self.passkeys if not self._other_address(request) else None
         with_passkeys = bool(here and await here.passkeys.list(signed_in.user.id))
+        linked = {each.issuer.rstrip("/") for each in await self.openid.identities.list(signed_in.user.id)}
         return self.workspace.page(
             request,
             "prove.html",
@@ -71,6 +76,7 @@ class AccountView:
             error=error,
             following=local_path(request.query_params.get("next", ""), ACCOUNT_PATH),
             with_passkeys=with_passkeys,
+            providers=[each for each in self.openid.providers if each.issuer.rstrip("/") in linked],
         )
 
     def _other_address(self, request: Request) -> str:
@@ -92,6 +98,7 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             "saved": "saved",
             "passkey": "passkey_added",
             "passkey-removed": "passkey_removed",
+            "identity-removed": "identity_removed",
         }
         wording = texts(workspace.language(request), PACKAGE)
         return await view.account(request, signed_in, {"done": wording[known[done]]} if done in known else {})

@@ -1,6 +1,6 @@
 """The pages for signing in: by password, or by a one-time link. GET never changes anything, and never uses a link up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -23,6 +23,7 @@ from newswire.workspace.browser_sessions import (
 )
 from newswire.workspace.frame import Workspace, home_of
 from newswire.workspace.texts import texts
+from newswire_ingest.openid.providers import OpenIdProvider
 from newswire_ingest.passkeys.models import RelyingParty
 
 PACKAGE = "newswire_ingest.users"
@@ -38,6 +39,7 @@ class SignInForm:
     browsers: BrowserSessions
     site: RelyingParty | None
     """For passkeys; None where browsers cannot have them."""
+    providers: Sequence[OpenIdProvider] = ()
 
     def show(
         self, request: Request, *, email: str = "", error: str = "", status: int = 200, **headers: str
@@ -56,6 +58,7 @@ class SignInForm:
             error=error,
             following=local_path(request.query_params.get("next", ""), ""),
             with_passkeys=with_passkeys,
+            providers=self.providers,
         )
 
     def welcome(self, started: StartedSession, path: str = "") -> Response:

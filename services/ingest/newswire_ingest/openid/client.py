@@ -1,0 +1,159 @@
+"""The client of one provider: where it sends people, and what it learns about those who come back."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.client import OAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
+
+from newswire_ingest.openid.attempts import Aim, Attempt
+from newswire_ingest.openid.bounded_http import fetch_json
+from newswire_ingest.openid.discovery import Discovery, Endpoints
+from newswire_ingest.openid.errors import (
+    AttemptEndedError,
+    IdentityRefusedError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+)
+from newswire_ingest.openid.id_tokens import LEEWAY_SECONDS, verify
+from newswire_ingest.openid.providers import OpenIdProvider
+
+MAX_CODE_CHARS = 4096
+_TRUE = (True, "true", "True", "1")
+"""How providers write that an address is verified; 1 equals True."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The query parameters with which a provider sends a person back; empty where it sent none."""
+
+    code: str
+    state: str
+    issuer: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a provider says about a person. ``email``: None unless the provider says that it belongs to the person."""
+
+    issuer: str
+    subject: str
+    email: str | None
+    name: str
+    groups: frozenset[str]
+
+
+class OpenIdClient:
+    """Newswire as a client of one provider."""
+
+    def __init__(self, provider: OpenIdProvider, redirect_uri: str) -> None:
+        self.provider = provider
+        self._redirect_uri = redirect_uri
+        self._discovery = Discovery(provider)
+
+    async def authorization_address(self, state: str, attempt: Attempt, login_hint: str = "") -> str:
+        """Return where a person is sent to.
+
+        Raises:
+            ProviderUnavailableError: the addresses of the provider cannot be fetched.
+        """
+        endpoints = await self._discovery.endpoints()
+        client = OAuth2Client(
+            None,
+            client_id=self.provider.client_id,
+            redirect_uri=self._redirect_uri,
+            scope=" ".join(self.provider.scopes),
+            code_challenge_method="S256",
+        )
+        extra: dict[str, str] = {"prompt": "login", "max_age": "0"} if attempt.aim is Aim.PROOF else {}
+        if login_hint:
+            extra["login_hint"] = login_hint
+        address, _ = client.create_authorization_url(
+            endpoints.authorization, state=state, code_verifier=attempt.verifier, nonce=attempt.nonce, **extra
+        )
+        return str(address)
+
+    async def person(self, answer: Answer, attempt: Attempt) -> Person:
+        """Return who came back.
+
+        Raises:
+            ProviderRefusedError: the provider answered with an error.
+            ProviderUnavailableError: it cannot be reached.
+            IdentityRefusedError: what it sent is not valid.
+        """
+        endpoints = await self._discovery.endpoints()
+        if answer.issuer != endpoints.issuer and (answer.issuer or endpoints.sends_issuer):
+            raise IdentityRefusedError("the answer is of another issuer (RFC 9207)")
+        if answer.error:
+            raise ProviderRefusedError(answer.error[:100])
+        if not 0 < len(answer.code) <= MAX_CODE_CHARS:
+            raise AttemptEndedError
+        tokens = await self._exchange(endpoints, answer.code, attempt.verifier)
+        access_token = tokens.get("access_token")
+        claims = await verify(
+            tokens.get("id_token"),
+            self.provider.client_id,
+            endpoints.issuer,
+            self._discovery,
+            nonce=attempt.nonce,
+            access_token=access_token,
+        )
+        if attempt.aim is Aim.PROOF:
+            _check_recent(claims, attempt.begun)
+        return self._read(endpoints.issuer, await self._completed(endpoints, claims, access_token))
+
+    async def _exchange(self, endpoints: Endpoints, code: str, verifier: str) -> dict[str, Any]:
+        secret = self.provider.client_secret
+        method = "client_secret_basic"
+        if secret is None:
+            method = "none"
+        elif "client_secret_post" in endpoints.auth_methods:  # unlike the other one, understood alike by all
+            method = "client_secret_post"
+        # RFC 6749, section 2.3.1: encoded like a form before they are joined for the header.
+        quoted = (lambda text: quote(text, safe="")) if method == "client_secret_basic" else str
+        auth = ClientAuth(quoted(self.provider.client_id), quoted(secret.get_secret_value()) if secret else "", method)
+        body = prepare_token_request(
+            "authorization_code", redirect_uri=self._redirect_uri, code=code, code_verifier=verifier
+        )
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        address, headers, body = auth.prepare("POST", endpoints.token, headers, body)
+        status, found = await fetch_json("POST", address, headers=headers, body=body)
+        if status != 200:
+            error = str(found.get("error", ""))[:100]
+            if error == "invalid_grant":  # the code has expired, or was used: the person begins again
+                raise AttemptEndedError
+            raise ProviderUnavailableError(f"the code was answered with {status} {error}")
+        return found
+
+    async def _completed(self, endpoints: Endpoints, claims: dict[str, Any], access_token: object) -> dict[str, Any]:
+        """Return the claims with those of the provider's address for user information, if the address is missing among them."""
+        if self.provider.email_claim in claims or endpoints.userinfo is None or not isinstance(access_token, str):
+            return claims
+        status, found = await fetch_json("GET", endpoints.userinfo, headers={"Authorization": f"Bearer {access_token}"})
+        if status != 200 or found.get("sub") != claims["sub"]:
+            raise IdentityRefusedError("the user information is of another person, or refused")
+        return {**found, **claims}
+
+    def _read(self, issuer: str, claims: dict[str, Any]) -> Person:
+        provider = self.provider
+        if any(claims.get(name) != value for name, value in provider.required_claims.items()):
+            raise IdentityRefusedError("the person lacks a claim that the setting requires")
+        email, groups, name = claims.get(provider.email_claim), claims.get(provider.groups_claim), claims.get("name")
+        is_verified = claims.get(provider.verified_claim) in _TRUE
+        return Person(
+            issuer,
+            claims["sub"],
+            email if isinstance(email, str) and is_verified else None,
+            name if isinstance(name, str) else "",
+            frozenset(each for each in groups if isinstance(each, str)) if isinstance(groups, list) else frozenset(),
+        )
+
+
+def _check_recent(claims: dict[str, Any], begun: int) -> None:
+    """Check that the person entered its password, or whatever the provider asks for, since the attempt was begun."""
+    proven = claims.get("auth_time")
+    if isinstance(proven, bool) or not isinstance(proven, int | float) or proven < begun - LEEWAY_SECONDS:
+        raise IdentityRefusedError("the provider did not ask the person again")
