@@ -179,8 +179,7 @@ class Desk:
         document = json.dumps(said.data)
         head = {"status": "published", "version": version, "updated_at": _written(self._now)}
         # Ingest writes all of it in one step: a reader of the event finds its document.
-        stored = {"document": document, "about": json.dumps({"title": article.title})}
-        await self.redis.hset(self.keys.version(article_id, version), mapping=stored)
+        await self.redis.hset(self.keys.version(article_id, version), "document", document)
         await self.redis.hset(self.keys.article(article_id), mapping=head)
         await self.redis.hdel(self.keys.article(article_id), "tombstone")
         await self.redis.zadd(self.keys.articles, {article_id: int(self.clock.now * 1000)}, nx=True)
