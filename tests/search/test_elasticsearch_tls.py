@@ -37,7 +37,7 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def exists(url: str, authority: Path | None) -> bool:
-    settings = SearchSettings(index="elasticsearch", elasticsearch_url=HttpUrl(url), elasticsearch_ca_certs=authority)
+    settings = SearchSettings(index="elasticsearch", elasticsearch_url=[HttpUrl(url)], elasticsearch_ca_certs=authority)
     index = await open_index(settings)
     assert isinstance(index, ElasticsearchIndex)
     try:

@@ -83,8 +83,8 @@ def fetch_elasticsearch() -> None:
     if docker_answers():
         fetch_image(IMAGES["elasticsearch"])
     else:
-        _java()
-        _distribution()
+        java_home()
+        distribution()
 
 
 QUICK_TO_START = "-XX:TieredStopAtLevel=1"
@@ -151,7 +151,7 @@ def secured_elasticsearch_server() -> Iterator[ElasticsearchServer]:
 
 @contextmanager
 def _on_this_machine(*, secured: bool = False, java_options: str = "") -> Iterator[ElasticsearchServer]:
-    java, home = _java(), _distribution()
+    java, home = java_home(), distribution()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="newswire-elasticsearch-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
@@ -216,7 +216,8 @@ def _wait(server: ElasticsearchServer, died: Callable[[], str | None]) -> None:
     raise RuntimeError("Elasticsearch did not answer within 180 s")
 
 
-def _java() -> Path:
+def java_home() -> Path:
+    """Return the newest Java of this machine."""
     folders = list(Path("/usr/lib/jvm").glob("*"))  # in addition to the default Java, which is often too old
     homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
     newest = max([*homes, *folders], key=_java_version, default=None)
@@ -233,7 +234,8 @@ def _java_version(home: Path) -> int:
     return int(version[1]) if version else 0
 
 
-def _distribution() -> Path:
+def distribution() -> Path:
+    """Return the folder of the program, which is fetched if it is missing."""
     # Root stores it where the unprivileged user that runs the server can read it.
     cache = Path("/var/cache/newswire") if os.geteuid() == 0 else Path.home() / ".cache" / "newswire"
     home = Path(os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_HOME", cache / f"elasticsearch-{VERSION}"))

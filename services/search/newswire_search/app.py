@@ -1,12 +1,11 @@
 """Composition root of the search service: settings, clients, routes, consumer."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -51,29 +50,10 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
         from newswire_search.index.embedded.index import EmbeddedIndex
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
-    # Spans for every call are off by default; the same variable turns them on for tracing.
-    os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", "false")
-    from elasticsearch import AsyncElasticsearch
-    from elasticsearch.serializer import OrjsonSerializer
-
-    from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
+    from newswire_search.index.elasticsearch.client import connect
     from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 
-    password = settings.elasticsearch_password
-    user = settings.elasticsearch_username
-    credentials = (user, password.get_secret_value()) if user and password else None
-    private_ca: dict[str, Any] = (
-        {"ca_certs": str(settings.elasticsearch_ca_certs)} if settings.elasticsearch_ca_certs else {}
-    )
-    client = AsyncElasticsearch(
-        str(settings.elasticsearch_url),
-        **private_ca,
-        basic_auth=credentials,
-        request_timeout=10,
-        max_retries=1,
-        serializer=OrjsonSerializer(),
-        node_class=ElasticsearchNode,
-    )
+    client = connect(settings)
     index_options = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms
     )

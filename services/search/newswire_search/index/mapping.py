@@ -143,11 +143,11 @@ A replica that was away for longer is copied as files; after a minute Elasticsea
 """
 
 
-def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:
-    """Return the settings of an Elasticsearch index of articles."""
+def index_settings(shards: int, replicas: int | None, refresh_ms: int) -> dict[str, Any]:
+    """Return the settings of an Elasticsearch index of articles. By default it has a replica once there is a second node."""
     return {
         "number_of_shards": shards,
-        "number_of_replicas": replicas,
+        **({"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}),
         "refresh_interval": f"{refresh_ms}ms",
         "soft_deletes.retention_lease.period": RECOVERY_PERIOD,
         "analysis": {

@@ -98,12 +98,14 @@ class ElasticsearchStagingIndex(ElasticsearchContents):
         """Open a staging index with this name beside the index in use."""
         self.name = name
         self._settings_in_use = current.target.settings
-        filling = {**current.target.settings, "refresh_interval": "-1", "number_of_replicas": 0}
+        copies = {"auto_expand_replicas": "false", "number_of_replicas": 0}
+        filling = {**current.target.settings, "refresh_interval": "-1", **copies}
         super().__init__(ElasticsearchIndex(current.client, current.target.namespace, filling, staging_name=name))
 
     async def finish(self) -> None:
         """Apply the settings of an index in use, and wait a limited time for the replicas."""
-        settings = {name: self._settings_in_use[name] for name in ("refresh_interval", "number_of_replicas")}
+        changed = ("refresh_interval", "number_of_replicas", "auto_expand_replicas")
+        settings = {name: self._settings_in_use[name] for name in changed if name in self._settings_in_use}
         async with translate_errors():
             await self._client.indices.put_settings(index=self.name, settings={"index": settings})
             await self.refresh()
