@@ -49,6 +49,11 @@ UNSEEN = {
     "responses:<article>": "responses from private addresses are not kept; `test_queue_functions.py` writes one",
     "response_log:<subscription>": "as the responses",
     "endpoint-warning:<subscription>": "an endpoint has to fail for a day; `portal/test_endpoint_warnings.py` writes one",
+    "import:<import>": "users import on the desk; `ingest/imports/test_imports.py` writes one",
+    "imports:of:<account>": "as the import",
+    "imports:all": "as the import",
+    "imports:due": "as the import",
+    "labels:merged:<account>": "users rename labels on the desk; `ingest/desk/test_account_pages.py` does",
 }
 """Families that this run does not write, each with the reason."""
 ARTICLE = {
