@@ -21,8 +21,8 @@ class AccountChanges:
 
         The first call returns None. ``block_ms`` is the maximum time to wait for a change.
         """
-        if block_ms is not None:
-            await self._changes.wait(block_ms)
+        if block_ms is not None and not await self._changes.wait(block_ms):
+            return set()
         news = await self._changes.read()
         if news is None:
             self._changes.advance_to(await self._changes.latest())

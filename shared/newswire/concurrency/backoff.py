@@ -2,6 +2,10 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from typing import TypeVar
+
+ResultT = TypeVar("ResultT")
 
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 10.0
 
@@ -21,6 +25,19 @@ async def wait_for_any(*events: asyncio.Event, seconds: float | None = None) -> 
     await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for each in waits:
         each.cancel()
+
+
+async def ended_before(stopping: asyncio.Event, work: Coroutine[object, object, ResultT]) -> ResultT | None:
+    """Return the result of work, or None where it was cancelled because stopping was set."""
+    working, stop = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+    return None if working.cancelled() else working.result()
 
 
 def delay_after(failures: int, first: float = FIRST_DELAY_SECONDS, maximum: float = MAX_DELAY_SECONDS) -> float:

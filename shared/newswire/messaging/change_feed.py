@@ -44,10 +44,15 @@ class ChangeFeed:
             latest, counter = await pipe.execute()
         return FeedPosition(int(counter or 0), latest[0][0].decode() if latest else "0-0")
 
-    async def wait(self, block_ms: int) -> None:
-        """Wait for a change, for at most this time."""
-        if self.position is not None:
-            await self._redis.xread({self._stream: self.position.after}, count=1, block=block_ms)
+    async def wait(self, block_ms: int) -> bool:
+        """Wait for a change, for at most this time; return whether there may be one."""
+        if self.position is None:
+            return True
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(self._counter)
+            pipe.xread({self._stream: self.position.after}, count=1, block=block_ms)
+            counter, found = await pipe.execute()
+        return bool(found) or int(counter or 0) != self.position.count
 
     async def read(self) -> tuple[list[Fields], FeedPosition] | None:
         """Return all changes after the position, and the position after them; None if some were missed, or without a position."""

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.concurrency.backoff import delay_after, pause, wait_for_any
+from newswire.concurrency.backoff import delay_after, ended_before, pause, wait_for_any
 from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.cost_limits import INLINE_TEXT_BYTES
@@ -53,6 +53,8 @@ HISTORY_PAGE = 50
 """Entries read from the stream at a time for one client; as many wait for a slow one."""
 BLOCK_MS = 250
 """Maximum time of a blocking read, and so the longest delay of a stop."""
+ACCOUNTS_BLOCK_MS = 1000
+"""Maximum time of a blocking read of account changes, after which a flush of the server is noticed."""
 ANALYSIS_SECONDS = 60.0
 """Time limit for one article, whose text is at most 1 MiB."""
 RECONNECT_MS = 2000
@@ -141,13 +143,15 @@ class StreamBroadcaster:
         failures = 0
         while not stopping.is_set():
             try:
-                changed = await changes.read(BLOCK_MS)
+                changed = await ended_before(stopping, changes.read(ACCOUNTS_BLOCK_MS))
                 failures = 0
             except (RedisError, OSError) as error:
                 log.warning("cannot read account changes", extra={"reason": str(error)})
                 await pause(stopping, delay_after(failures))
                 failures += 1
                 continue
+            if stopping.is_set():
+                return
             for client in self._clients():
                 if client.account is not None and (changed is None or client.account in changed):
                     client.end(ACCESS_CHANGED)

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
 from newswire.auth.accounts import Account, find_account, iterate_accounts
-from newswire.concurrency.backoff import pause, wait_for_any
+from newswire.concurrency.backoff import ended_before, pause, wait_for_any
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.errors import SubscriptionConflictError
 from newswire_notify.subscriptions.models import PausedBy, Subscription
@@ -21,8 +21,8 @@ from newswire_notify.subscriptions.repository import Subscriptions
 
 log = logging.getLogger(__name__)
 
-BLOCK_MS = 250
-"""Maximum time of a blocking read, and so the longest delay of a stop."""
+BLOCK_MS = 1000
+"""Maximum time of a blocking read, after which a flush of the server is noticed."""
 
 
 class Suspensions:
@@ -42,7 +42,7 @@ class Suspensions:
         """Follow changes until stopping is set."""
         while not stopping.is_set():
             try:
-                await self.follow(BLOCK_MS)
+                await ended_before(stopping, self.follow(BLOCK_MS))
             except (RedisError, OSError) as error:
                 log.warning("cannot follow disabled accounts", extra={"reason": str(error)})
                 self._changes = AccountChanges(
