@@ -15,7 +15,7 @@ from newswire.keys import Keyspace
 from newswire.messaging import dead_letters
 from newswire.messaging.batches import MAX_DELIVERIES
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.claiming_client import ClaimingClient
+from newswire.messaging.claiming_client import ClaimingClient, ReadPace
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
 from newswire.messaging.messages import DependencyUnavailableError, Message, RejectedMessagesError
@@ -77,9 +77,10 @@ def broker_for(
     group: ConsumerGroup = SEARCH,
     dead_letter_limit: int = 100,
     only: str | None = None,
+    gather: bool = False,
     **reading: Any,
 ) -> EventBroker:
-    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit), only=only)
+    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit), only=only, gather=gather)
 
     @broker.subscriber(stream=broker.subscription(block_ms=50, **reading))
     async def take(batch: list[Message]) -> None:
@@ -141,6 +142,36 @@ async def test_a_handler_of_one_type_sees_no_others_and_they_are_acknowledged(re
 
 async def _nothing_pending(redis: Redis, keys: Keyspace) -> bool:
     return await pending(redis, keys) == 0
+
+
+def test_reads_wait_for_further_entries_only_while_many_come() -> None:
+    pace, now = ReadPace(), 1000.0
+
+    def waits(every: float, entries: int) -> float:
+        """Return how long the last of many reads at a steady rate waited."""
+        nonlocal now
+        for _ in range(200):
+            now += every
+            pace.note(entries, now)
+        return pace.seconds_to_wait(now)
+
+    assert waits(30.0, 1) == 0
+    assert waits(0.02, 1) == 0
+    assert waits(0.002, 1) == pytest.approx(0.01)
+    assert waits(0.01, 20) == pytest.approx(0.004, rel=0.01)
+    now += 1.0
+    pace.note(1, now)
+    assert pace.seconds_to_wait(now) == 0
+
+
+async def test_entries_that_are_gathered_are_handled_once(redis: Redis, keys: Keyspace) -> None:
+    log = Log()
+    async with consuming(redis, keys, log, gather=True, max_records=50):
+        for number in range(0, 600, 4):
+            await put(redis, keys, *range(number, number + 4))
+        await until(lambda: len(log.seen) == 600)
+    assert log.seen == [f"a{number}.1" for number in range(600)]
+    assert await pending(redis, keys) == 0
 
 
 async def test_a_restart_continues_at_the_last_position(redis: Redis, keys: Keyspace) -> None:

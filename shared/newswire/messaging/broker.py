@@ -82,10 +82,14 @@ class _GroupRead(StreamSub[Literal[True]]):
 class EventBroker(RedisBroker):
     """Consumes one stream as a member of a consumer group, and publishes to any stream."""
 
-    def __init__(self, member: GroupMember, *, only: str | None = None) -> None:
-        """``only``: the one event type that its handlers need, if there is just one."""
+    def __init__(self, member: GroupMember, *, only: str | None = None, gather: bool = False) -> None:
+        """Consume as ``member``.
+
+        ``only``: the one event type that its handlers need, if there is just one. ``gather``: while many events come, wait up to
+        10 ms for further ones, which are handled together.
+        """
         self.member = member
-        self.client = ClaimingClient(member)
+        self.client = ClaimingClient(member, gather=gather)
         super().__init__(
             middlewares=[AtLeastOnceMiddleware],
             parser=batch_parser(member, only),

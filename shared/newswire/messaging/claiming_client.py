@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,43 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from newswire.concurrency.backoff import pause
 from newswire.messaging.group_member import GroupMember, is_group_lost
 from newswire.observability import metrics
 from newswire.storage.redis_errors import reason
 
 log = logging.getLogger(__name__)
 
+BUSY_ENTRIES_PER_SECOND = 100.0
+"""The rate from which entries are gathered. Below it, each is handled as soon as it comes."""
+RATE_SECONDS = 0.1
+"""The time over which the rate is averaged."""
+GATHER_SECONDS, GATHERED_ENTRIES = 0.01, 8
+"""The longest wait for further entries, and how many are waited for: a batch costs as much as many of its entries."""
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
 """An entry with its idle time in ms and the number of its earlier deliveries, as ``CLAIM`` returns it."""
+
+
+class ReadPace:
+    """When a consumer reads next, by the rate at which entries came."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._read_at = -math.inf
+
+    def note(self, entries: int, now: float) -> None:
+        """Note a read that ended now. The rate follows the last few reads."""
+        elapsed = max(now - self._read_at, 0.001)
+        self._rate += (entries / elapsed - self._rate) * min(elapsed / RATE_SECONDS, 1.0)
+        self._read_at = now
+
+    def seconds_to_wait(self, now: float) -> float:
+        """Return how long to wait before the next read, since the last one ended."""
+        if self._rate < BUSY_ENTRIES_PER_SECOND:
+            return 0.0
+        return self._read_at + min(GATHER_SECONDS, GATHERED_ENTRIES / self._rate) - now
 
 
 class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped, see pyproject.toml
@@ -28,8 +57,10 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
     it: this client waits until they are over, and creates a lost group again at its checkpoint.
     """
 
-    def __init__(self, member: GroupMember) -> None:
+    def __init__(self, member: GroupMember, *, gather: bool = False) -> None:
+        """``gather``: while many entries come, wait a moment between reads, so that a batch has several."""
         super().__init__(connection_pool=member.redis.connection_pool)
+        self._pace = ReadPace() if gather else None
         self.drained = asyncio.Event()
         """Set once the consumer is stopping and all entries that were read are handled."""
         self._member = member
@@ -85,7 +116,12 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
         self._failures += 1
 
     async def _new(self, count: int, block: int) -> list[CountedEntry]:
-        return [(*entry, 0, 0) for entry in await self._read(">", count, block)]
+        if self._pace is not None and (early := self._pace.seconds_to_wait(time.monotonic())) > 0:
+            await pause(self._member.stopping, early)
+        entries = await self._read(">", count, block)
+        if self._pace is not None:
+            self._pace.note(len(entries), time.monotonic())
+        return [(*entry, 0, 0) for entry in entries]
 
     async def _pending(self, count: int, min_idle_ms: int) -> list[CountedEntry]:
         """Return what a lost response had delivered to this consumer; else, when due, what another consumer left."""

@@ -59,7 +59,8 @@ async def hub_parts(
     Without a hub its group goes on consuming, since the stream is not trimmed beyond what a group has read.
     """
     subscriptions, changed = HubSubscriptions(redis, keys, clock), ChangedTopics(redis, keys, clock)
-    broker = EventBroker(GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit), only=INDEXED)
+    member = GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit)
+    broker = EventBroker(member, only=INDEXED, gather=True)
     timeout = settings.webhook_timeout
     hub_url = settings.hub_url
     feeds_url = None if settings.feeds_url is None else str(settings.feeds_url)
