@@ -4,10 +4,12 @@ import asyncio
 import socket
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from standardwebhooks.webhooks import Webhook
 
 from newswire.observability.audit import COMMAND_LINE
@@ -330,6 +332,63 @@ async def test_the_worker_delivers_at_once_and_releases_what_it_cannot_finish(de
     stopping.set()
     await asyncio.wait_for(running, 10)
     assert await desk.states(subscription) == {"a1.1": "delivered"}
+
+
+async def test_results_are_settled_by_the_next_call_of_the_fan_out_while_it_calls_often(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CARRIED_DELAY_SECONDS", "FREQUENT_SECONDS"):
+        monkeypatch.setattr(f"newswire_notify.deliveries.worker.{name}", 600.0)
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.matcher.catch_up()  # otherwise the first event takes two calls
+    stopping = asyncio.Event()
+    running = asyncio.create_task(desk.worker.run(stopping))
+    await until(lambda: desk.worker.running)
+    await desk.publish("a1")
+
+    async def is_settled() -> bool:
+        return await desk.states(subscription) == {"a1.1": "delivered"}
+
+    await until(is_settled)
+    for number in range(2, 5):
+        await desk.publish(f"a{number}")
+        await until(lambda: len(desk.worker._results) == 1)
+    assert await desk.states(subscription) == {
+        "a1.1": "delivered",
+        "a2.1": "delivered",
+        "a3.1": "delivered",
+        "a4.1": "delivering",
+    }
+    plan_and_claim = desk.queue.plan_and_claim
+
+    async def failing(*_: Any, **__: Any) -> Any:
+        raise RedisConnectionError("gone")
+
+    monkeypatch.setattr(desk.queue, "plan_and_claim", failing)
+    with pytest.raises(RedisConnectionError):
+        await desk.publish("a5")
+    monkeypatch.setattr(desk.queue, "plan_and_claim", plan_and_claim)
+    assert len(desk.worker._results) == 1, "they are settled by another call"
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+    assert (await desk.states(subscription))["a4.1"] == "delivered"
+    assert receiver.events("/a") == ["a1.1", "a2.1", "a3.1", "a4.1"]
+
+
+async def test_results_do_not_wait_where_deliveries_wait_for_them(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CARRIED_DELAY_SECONDS", "FREQUENT_SECONDS", "BLOCKED_SECONDS"):
+        monkeypatch.setattr(f"newswire_notify.deliveries.worker.{name}", 600.0)
+    await desk.subscribe(f"{receiver.url}/a", concurrency=1)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(desk.worker.run(stopping))
+    await until(lambda: desk.worker.running)
+    for number in range(6):
+        await desk.publish(f"a{number}")
+    await until(lambda: len(receiver.events("/a")) == 6)
+    stopping.set()
+    await asyncio.wait_for(running, 10)
 
 
 async def test_kept_responses_are_bounded(desk: Desk, redis: Redis, receiver: Receiver) -> None:

@@ -256,14 +256,24 @@ async def test_mark_announced_ends_the_turns_of_events(desk: Desk) -> None:
 async def test_settle_and_claim_claims_for_a_lease_and_counts_the_attempt(desk: Desk, clock: Clock) -> None:
     mine = await desk.subscribe(URL)
     delivery = await enqueued(desk, mine)
-    _, wait, deliveries, endpoints, envelopes = await settle_and_claim(desk, limit=5)
+    _, wait, deliveries, endpoints, envelopes, blocked = await settle_and_claim(desk, limit=5)
     kind = b"newswire.article.published.v1"
     assert deliveries == [[delivery.encode(), 1, 0, b"a1.1", kind, b"a1", 1, b"matched", mine.id.encode()]]
     assert (endpoints[0][:2], envelopes) == ([mine.id.encode(), URL.encode()], [[b"a1.1", ENVELOPE, b"a1", 1]])
-    assert (wait, await queues(desk, mine, delivery)) == (60_000, {"in_flight"})
+    assert (wait, blocked, await queues(desk, mine, delivery)) == (60_000, 0, {"in_flight"})
     assert (await settle_and_claim(desk, limit=5))[2] == []
     clock.now += 61
     assert [taken[:2] for taken in (await settle_and_claim(desk, limit=5))[2]] == [[delivery.encode(), 2]]
+
+
+async def test_settle_and_claim_reports_deliveries_that_wait_for_results(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await enqueued(desk, mine, "a2.1", article="a2")
+    *_, blocked = await settle_and_claim(desk, limit=5, per_endpoint=1)
+    assert blocked == 1
+    *_, blocked = await settle_and_claim(desk, result(delivery, **DELIVERED), limit=5, per_endpoint=1)
+    assert blocked == 0
 
 
 async def test_settle_and_claim_refuses_the_result_of_a_lost_lease(desk: Desk, clock: Clock) -> None:

@@ -274,22 +274,24 @@ local function claim_at_endpoint(p, sub, now, left, args, found)
   local cap, earliest = concurrency_limit(e, now)
   if next_due and sending + #taken < cap then
     times.due = math.max(next_due, earliest, e.rate and e.paced_until or 0)
+  elseif next_due and next_due <= now then
+    found.blocked = 1
   end
   schedule(p, sub, times)
   return #taken
 end
 
--- Claims deliveries. Returns {deliveries, endpoints, envelopes}: for each delivery {id, attempt, failures, event, type, article, version,
+-- Claims deliveries. Returns {deliveries, endpoints, envelopes, blocked}: for each delivery {id, attempt, failures, event, type, article, version,
 -- reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers, entitlement, verified origin};
 -- for each event {id, envelope, article, version, document}, the last where `articles` is the key prefix of the article records, which
--- are then on this server.
+-- are then on this server; blocked is 1 where due deliveries are left because as many as allowed are in flight to their endpoint.
 local function claim(p, now, args)
-  local found, left = {deliveries = {}, endpoints = {}, envelopes = {}, events = {}}, args.limit
+  local found, left = {deliveries = {}, endpoints = {}, envelopes = {}, events = {}, blocked = 0}, args.limit
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
     if left <= 0 then break end
     left = left - claim_at_endpoint(p, sub, now, left, args, found)
   end
-  return {found.deliveries, found.endpoints, found.envelopes}
+  return {found.deliveries, found.endpoints, found.envelopes, found.blocked}
 end
 
 -- Returns in how many ms an endpoint has work, or false where none has.
@@ -303,7 +305,7 @@ end
 -- first_probe and max_probe, disables_after; results, each with its delivery, attempt, record of the attempt ('' for none) and response,
 -- and what was decided: state, wait (ms until the next attempt), health (success, failure, hold or none), failed, gone; lease; limit,
 -- the number of deliveries to claim; articles, the key prefix of the article records ('' where they are on another server).
--- Returns {states, ms until an endpoint has work, deliveries, endpoints, envelopes}.
+-- Returns {states, ms until an endpoint has work, and the results of `claim` ...}.
 local function settle_and_claim(_, args)
   local p, now, keep, circuit = args.prefix, current_time(args), args.keep, args.circuit
   local states, endpoints, totals = {}, {}, {}

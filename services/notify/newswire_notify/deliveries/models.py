@@ -86,6 +86,8 @@ class ClaimBatch:
     deliveries: list[ClaimedDelivery]
     documents: Documents
     """Their versions at the time of the claim; empty where the records are on another server."""
+    blocked: bool = False
+    """Whether due deliveries were left because as many as allowed are in flight to their endpoint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,13 +122,15 @@ class Queue:
         as_of: int,
         chunk: int,
         *,
+        ended: Sequence[AttemptResult] = (),
         lease: float = 0.0,
         limit: int = 0,
         announced: Sequence[str] = (),
     ) -> tuple[list[ExpansionProgress | None], ClaimBatch]:
         """Plan the recipients of events, once per event: the matched digests and earlier recipients.
 
-        The same round trip marks events as ``announced``, enqueues the first chunk of each event and claims due deliveries.
+        The same round trip marks events as ``announced``, enqueues the first chunk of each event, settles the results of attempts
+        that have ``ended`` and claims due deliveries.
         ``as_of`` is the number of the last filter change that the matcher knew (`Matcher.changes`). An event is not planned (None)
         where filters have changed since: it must be matched again. Fewer results than events mean that the rest is left to another
         call, because `MAX_DELIVERIES_PER_CALL` were enqueued.
@@ -140,9 +142,9 @@ class Queue:
             "budget": MAX_DELIVERIES_PER_CALL,
         } | self._expansion_arguments(chunk)
         calls = [Call("fan_out", (), self._arguments(arguments), [event.envelope for event, _ in plans])]
-        if limit > 0:
+        if limit > 0 or ended:
             calls.append(
-                Call("settle_and_claim", (), self._arguments(self._settle_and_claim_arguments([], lease, limit)))
+                Call("settle_and_claim", (), self._arguments(self._settle_and_claim_arguments(ended, lease, limit)))
             )
         planned, *claimed = await self._call_all(calls)
         progress = [None if found == -1 else _read_progress(found) for found in planned]
@@ -250,7 +252,7 @@ def _result_arguments(item: AttemptResult) -> dict[str, Any]:
 
 
 def _read_claim_batch(answer: list[Any]) -> ClaimBatch:
-    states, wait, deliveries, endpoints, envelopes = (*answer, [], [], [])[:5]
+    states, wait, deliveries, endpoints, envelopes, blocked = answer if len(answer) == 6 else (*answer, [], [], [], 0)
     to = {fields[0]: _read_endpoint(*fields) for fields in endpoints}
     said = {event: envelope for event, envelope, *_ in envelopes}
     documents = {
@@ -275,6 +277,7 @@ def _read_claim_batch(answer: list[Any]) -> ClaimBatch:
             for identity, attempt, failures, event, type_, article, version, reason, subscription in deliveries
         ],
         documents=documents,
+        blocked=blocked == 1,
     )
 
 

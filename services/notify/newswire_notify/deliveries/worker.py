@@ -1,7 +1,9 @@
 """The delivery worker: claims due deliveries, sends them, records the results."""
 
 import asyncio
+import contextlib
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -9,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import takewhile
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from redis.asyncio import Redis
@@ -35,6 +37,12 @@ MAX_IDLE_SECONDS = 0.25
 """The longest wait before a worker checks for deliveries that other processes enqueued."""
 SETTLE_DELAY_SECONDS = 0.001
 """How long results wait for others: those settled together share one wait for the disk."""
+CARRIED_DELAY_SECONDS = 0.01
+"""How long results wait for the next call of the fan-out, which settles them, while it calls often."""
+FREQUENT_SECONDS = 0.025
+"""The fan-out calls often where its last calls were closer than this."""
+BLOCKED_SECONDS = 0.05
+"""How long results do not wait after deliveries were found that wait for them."""
 DRAIN_SECONDS = 4.0
 SLOW_ATTEMPT_SECONDS = 1.0
 """An attempt that takes longer no longer counts towards the concurrency, so that hanging endpoints do not block others."""
@@ -48,6 +56,15 @@ class Post(Protocol):
     async def __call__(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         """Make one attempt."""
         ...
+
+
+class QueueTurn(NamedTuple):
+    """What a call of the fan-out does for a worker besides."""
+
+    slots: int
+    """Reserved for deliveries that it claims."""
+    results: list[AttemptResult]
+    """Those that it settles."""
 
 
 class Worker:
@@ -82,12 +99,19 @@ class Worker:
         self._results: list[AttemptResult] = []
         self._settling = asyncio.Lock()
         self._wait: float | None = None
+        self._work_enqueued = False
         self._reserved = 0
+        self._turns = 0
+        """Calls of the fan-out on behalf of this worker that are under way."""
+        self._carried_at = self._carried_before = self._blocked_at = -math.inf
+        """When the fan-out last called for this worker, when before that, and when deliveries were found that wait for results."""
+        self._hurry = asyncio.Event()
         self._drained = False
         self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Check the queue at once."""
+        self._work_enqueued = True
         self._wakeup.set()
 
     async def check(self) -> str | None:
@@ -98,13 +122,13 @@ class Worker:
         """Deliver until stopping is set; then finish the attempts in flight, and release the rest."""
         failures = 0
         self._drained = False
-        stop = asyncio.create_task(stopping.wait())
+        stop = asyncio.create_task(self._wake_at(stopping))
         try:
             while not stopping.is_set():
                 try:
                     await self.step()
                     failures, self.running = 0, True
-                    await self._wait_for_work(stop)
+                    await self._wait_for_work()
                 except (RedisError, OSError) as error:
                     self.running = False
                     log.warning("cannot reach the delivery queue", extra={"reason": str(error)})
@@ -117,23 +141,40 @@ class Worker:
 
     async def step(self) -> int:
         """Settle results, claim due deliveries and start sending them; return how many were claimed."""
+        self._work_enqueued = False
         claimed = await self._exchange(self.free_slots)
         if claimed.deliveries:
             await self.begin(claimed)
         return len(claimed.deliveries)
 
-    def reserve(self) -> int:
-        """Reserve slots for deliveries that the fan-out claims for this worker; none while it is busy and claims by itself."""
-        places = self.free_slots
-        if not self.running or places <= self._concurrency // 2:
-            return 0
-        self._reserved += places
-        return places
+    def reserve(self) -> QueueTurn:
+        """Hand results to the next call of the fan-out, and reserve slots for deliveries that it claims.
 
-    def take(self, claimed: ClaimBatch | None, reserved: int) -> None:
-        """Start sending what was claimed for the reserved slots."""
-        self._reserved -= reserved
-        if claimed is None or not claimed.deliveries or self._drained:
+        No slots while the worker is busy and claims by itself. `take` follows.
+        """
+        self._turns += 1
+        if not self.running:
+            return QueueTurn(0, [])
+        free = self.free_slots
+        turn = QueueTurn(free if free > self._concurrency // 2 else 0, self._results)
+        self._results = []
+        self._reserved += turn.slots
+        return turn
+
+    def take(self, turn: QueueTurn, claimed: ClaimBatch | None) -> None:
+        """Start sending what was claimed for the reserved slots; ``claimed`` is None where the call failed."""
+        self._reserved -= turn.slots
+        self._turns -= 1
+        if claimed is None:
+            self._results = turn.results + self._results
+            self._wakeup.set()
+            return
+        if turn.slots or turn.results:
+            self._note_claim(turn.results, claimed)
+        self._carried_before, self._carried_at = self._carried_at, asyncio.get_running_loop().time()
+        if turn.results and len(claimed.deliveries) == turn.slots:
+            self.wake()  # more may be due than it was to claim
+        if not claimed.deliveries or self._drained:
             return
         if claimed.documents:
             self._send(claimed.deliveries, claimed.documents)
@@ -156,19 +197,43 @@ class Worker:
         free = min(self._concurrency - quick, MAX_SLOW_FACTOR * self._concurrency - len(self._in_flight))
         return max(0, free - self._reserved)
 
-    async def _wait_for_work(self, stop: "asyncio.Task[bool]") -> None:
-        """Sleep until an attempt has ended, or a delivery is due or was enqueued."""
-        wait = (
-            MAX_IDLE_SECONDS
-            if self._wait is None or not self.free_slots
-            else min(max(self._wait, 0.001), MAX_IDLE_SECONDS)
+    async def _wait_for_work(self) -> None:
+        """Sleep until results are to be settled, or a delivery is due or was enqueued."""
+        while True:
+            wait = (
+                MAX_IDLE_SECONDS
+                if self._wait is None or not self.free_slots
+                else min(max(self._wait, 0.001), MAX_IDLE_SECONDS)
+            )
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wakeup.wait()
+            except TimeoutError:
+                return
+            await self._gather_results()
+            self._wakeup.clear()
+            if self._results or self._work_enqueued or not self.running:
+                return  # otherwise the fan-out's call has settled the results
+
+    async def _gather_results(self) -> None:
+        """Wait for further results, or for a call of the fan-out that settles them."""
+        now = asyncio.get_running_loop().time()
+        carried = (
+            now - self._carried_at < FREQUENT_SECONDS and self._carried_at - self._carried_before < FREQUENT_SECONDS
         )
-        news = asyncio.create_task(self._wakeup.wait())
-        await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-        news.cancel()
-        if self._in_flight and len(self._results) < self._concurrency // 2:
-            await asyncio.sleep(SETTLE_DELAY_SECONDS)
-        self._wakeup.clear()
+        if self._work_enqueued or now - self._blocked_at < BLOCKED_SECONDS or not carried:
+            if self._in_flight and len(self._results) < self._concurrency // 2:
+                await asyncio.sleep(SETTLE_DELAY_SECONDS)
+        elif len(self._results) < self._concurrency // 2:
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CARRIED_DELAY_SECONDS):
+                    await self._hurry.wait()
+
+    async def _wake_at(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._hurry.set()
+        self.wake()
 
     async def begin(self, claimed: ClaimBatch) -> None:
         """Start sending what was claimed; release it if the articles cannot be read."""
@@ -249,7 +314,15 @@ class Worker:
             except BaseException:
                 self._results = ended + self._results  # settling twice is harmless: the second time the lease is gone
                 raise
+        self._note_claim(ended, answer)
+        return answer
+
+    def _note_claim(self, ended: Sequence[AttemptResult], answer: ClaimBatch) -> None:
+        """Note when an endpoint has work, and count what was settled."""
         self._wait = answer.wait
+        if answer.blocked:
+            self._blocked_at = asyncio.get_running_loop().time()
+            self._hurry.set()
         counts = Counter(
             "retried" if state == "waiting" else state
             for item, state in zip(ended, answer.states, strict=True)
@@ -257,13 +330,12 @@ class Worker:
         )
         for outcome, count in counts.items():
             metrics.deliveries.labels(outcome).inc(count)
-        return answer
 
     async def _drain(self) -> None:
         self.running = False
-        # Wait for claims on behalf of this worker that are under way: started after the drain, they would never be settled.
+        # Wait for calls on behalf of this worker that are under way: what they claim after the drain would never be settled.
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while self._reserved and asyncio.get_running_loop().time() < deadline:
+        while self._turns and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
         if self._beginning:
             await asyncio.wait(self._beginning)

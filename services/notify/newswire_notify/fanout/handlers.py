@@ -24,7 +24,7 @@ from newswire.storage.memory_guard import MemoryGuard
 from newswire.text.analysis import language_of
 from newswire_notify.deliveries.models import ExpandedEvent, ExpansionProgress, PlannedEvent
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.worker import Worker
+from newswire_notify.deliveries.worker import QueueTurn, Worker
 from newswire_notify.fanout.expansion import CHUNK, announce
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.webhooks.rendering import envelope
@@ -179,28 +179,29 @@ class FanOut:
         return matched
 
     async def _begin(self, matched: Sequence[Matched], as_of: int) -> list[ExpansionProgress | None]:
-        """Plan events, and claim deliveries for an idle worker in the same round trip, so that it sends them at once."""
+        """Plan events; settle the results of a worker, and claim deliveries that it sends at once, in the same round trip."""
         worker = max(self._workers, key=lambda each: each.free_slots, default=None)
-        slots = worker.reserve() if worker else 0
+        turn = worker.reserve() if worker else QueueTurn(0, [])
         claimed, announced = None, tuple(self._announced)  # more may be announced meanwhile
         try:
             planned, claimed = await self._queue.plan_and_claim(
                 matched,
                 as_of,
                 self._chunk,
+                ended=turn.results,
                 lease=worker.lease if worker else 0.0,
-                limit=slots,
+                limit=turn.slots,
                 announced=announced,
             )
             self._announced = self._announced[len(announced) :]
         finally:
             if worker:
-                worker.take(claimed, slots)
+                worker.take(turn, claimed)
         if any(progress.left for progress in planned if progress):
             self._on_unfinished()
         if any(event.retracted for (event, _), progress in zip(matched, planned, strict=False) if progress):
             await note_erasure(self._records, self._keys)  # of the data in deliveries
-        if len(claimed.deliveries) == slots and any(progress.enqueued for progress in planned if progress):
+        if len(claimed.deliveries) == turn.slots and any(progress.enqueued for progress in planned if progress):
             for each in self._workers:
                 each.wake()
         if claimed.deliveries:
