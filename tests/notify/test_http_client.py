@@ -155,6 +155,36 @@ def test_only_the_beginning_of_an_endless_response_is_read(run: Run) -> None:
     assert sent < 50_000_000
 
 
+def test_a_response_like_a_former_one_is_parsed_where_something_differs(run: Run) -> None:
+    """Whole responses are recognised by their bytes; not their beginning, and not where more follows."""
+    answers = [OK, OK, OK[:-2] + b"ko", OK, OK[:20], OK + b"x", OK, b"HTTP/1.1 200 OK\r\n\r\n", OK]
+
+    async def by_turns(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers[len(it.requests) - 1])
+        await writer.drain()
+        if len(answers[len(it.requests) - 1]) < len(OK):
+            writer.close()
+
+    it: Endpoint
+
+    async def scene() -> None:
+        nonlocal it
+        async with endpoint(by_turns) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            got = [await post(client, it) for _ in range(4)]
+            assert [answer.body for answer in got] == [b"ok", b"ok", b"ko", b"ok"]
+            assert it.http_client == 1
+            with pytest.raises(InvalidResponseError):
+                await post(client, it)  # cut off
+            assert (await post(client, it)).body == b"ok"  # with more than the response
+            assert (await post(client, it)).body == b"ok"
+            assert it.http_client == 3
+            assert (await post(client, it)).body == b""  # up to the end of the connection
+            assert (await post(client, it)).body == b"ok"
+            assert it.http_client == 4
+
+    run(scene())
+
+
 REFUSED = {
     "nonsense": b"SSH-2.0-OpenSSH_9.9\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",

@@ -29,6 +29,7 @@ IDLE_CONNECTION_SECONDS = 15.0
 """Seconds for which an idle connection is kept."""
 MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
+MAX_KNOWN_RESPONSES, MAX_KNOWN_RESPONSE_BYTES = 256, 1024
 _PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,5})?)((?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?|/)")
 """A site, and a path without anything that a parser may have to change."""
 _PATH_AND_QUERY = re.compile(r"[a-z]+://[^/?#]+(/[!-\"$->@-~]*)?(\?[!-\"$-~]*)?", re.IGNORECASE)
@@ -93,6 +94,11 @@ _target = lru_cache(maxsize=16_384)(_parse_target)
 """For URLs that are requested again and again."""
 
 
+_known_responses: dict[bytes, EndpointResponse] = {}
+"""Whole responses, as they were parsed. Endpoints respond to one webhook after another with the same bytes, at least within a
+second, which `Date` names; parsing them takes longer than sending the request."""
+
+
 class _Connection(asyncio.Protocol):
     """One connection."""
 
@@ -107,7 +113,7 @@ class _Connection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes, body_seconds: float) -> "asyncio.Future[EndpointResponse]":
         """Send a request; return the future of its response. ``body_seconds``: for the beginning of the response body."""
         self._body_seconds = body_seconds
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = None
         self._bytes, self._in_head = 0, True
         self._retry_after = ""
         self._allowed_origins: list[str] = []
@@ -132,11 +138,21 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             self.abort()  # no request is outstanding
             return
+        is_first = self._parser is None
+        if is_first and (known := _known_responses.get(data)) is not None:
+            self.reusable = self._transport.get_write_buffer_size() == 0
+            self._waiting.set_result(known)
+            return
+        parser = self._parser = self._parser or httptools.HttpResponseParser(self)
         self._bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._cut_off(f"the response is not valid HTTP: {error}")
+        if is_first and self.reusable and self.open and len(data) <= MAX_KNOWN_RESPONSE_BYTES:
+            if len(_known_responses) >= MAX_KNOWN_RESPONSES:
+                _known_responses.clear()
+            _known_responses[bytes(data)] = self._waiting.result()
         if self._bytes > MAX_RESPONSE_BYTES:
             self._cut_off("the response headers are too long")
         if not (self._in_head or self._body_timer or self._waiting.done()):
@@ -164,7 +180,7 @@ class _Connection(asyncio.Protocol):
                 self._allowed_origins.append(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:
+        if self._status() >= 200:
             self._in_head = False
         else:
             self._allowed_origins.clear()  # an interim response does not count
@@ -180,10 +196,16 @@ class _Connection(asyncio.Protocol):
         if self._in_head:  # an interim response: the final one follows
             return
         if self._waiting is not None and not self._waiting.done():
-            self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
+            self.reusable = self._keeps_alive() and self._transport.get_write_buffer_size() == 0
             self._finish()
         else:
             self.reusable = False
+
+    def _status(self) -> int:
+        return 0 if self._parser is None else self._parser.get_status_code()
+
+    def _keeps_alive(self) -> bool:
+        return self._parser is not None and self._parser.should_keep_alive()
 
     def _cut_off(self, why: str) -> None:
         """Close the connection: with the response where its status has arrived, else with an error."""
@@ -199,7 +221,7 @@ class _Connection(asyncio.Protocol):
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(
                 EndpointResponse(
-                    self._parser.get_status_code(),
+                    self._status(),
                     self._body[:KEPT_BODY_BYTES],
                     self._retry_after,
                     ", ".join(self._allowed_origins),
