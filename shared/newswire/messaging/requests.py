@@ -10,6 +10,7 @@ from typing import Any
 
 from faststream.redis import RedisBroker
 from faststream.redis.configs import RedisConnectionState
+from faststream.redis.subscriber.usecases import ChannelSubscriber
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -75,9 +76,23 @@ class RequestBroker(RedisBroker):
                     break
                 except (RedisError, OSError) as error:
                     log.warning("cannot listen to requests", extra={"reason": str(error)})
+                    await self._leave_channels()
                     await pause(stopping, delay_after(failures))
                     failures += 1
             await stopping.wait()
         finally:
-            with suppress(Exception):  # where the connection is gone, there is nothing to leave
-                await self.stop()
+            await self._leave_channels()
+            await self.stop()
+
+    async def _leave_channels(self) -> None:
+        """Close the connections that listen.
+
+        FastStream takes a subscriber for started although its first connection failed, and would never connect it again; and it
+        raises an `AttributeError` where one stops without a connection.
+        """
+        for subscriber in self.subscribers:
+            if isinstance(subscriber, ChannelSubscriber) and subscriber.subscription is not None:
+                listening, subscriber.subscription = subscriber.subscription, None
+                await subscriber.stop()
+                with suppress(RedisError, OSError):
+                    await listening.aclose()
