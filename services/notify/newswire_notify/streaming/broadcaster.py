@@ -62,7 +62,7 @@ CLIENTS_PER_TURN = 256
 """Clients written to before other tasks run: about 2 ms."""
 RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 """How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
-UNOBSERVED_SECONDS = 30.0
+UNOBSERVED_SECONDS = 5.0
 """How long the stream is read, and recent events are kept in memory, for clients that reconnect, when there are none."""
 TURN_SECONDS_LIMIT = 0.05
 """Seconds of processor time before the events decoded so far are written: events that are written together cost a client little
