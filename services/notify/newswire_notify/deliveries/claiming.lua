@@ -281,10 +281,11 @@ local function claim_at_endpoint(p, sub, now, left, args, found)
   return #taken
 end
 
--- Claims deliveries. Returns {deliveries, endpoints, envelopes, blocked}: for each delivery {id, attempt, failures, event, type, article,
--- version, reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers, entitlement, verified origin};
--- for each event {id, envelope, article, version, document}, the last where `articles` is the key prefix of the article records, which
--- are then on this server; blocked is 1 where due deliveries are left because as many as allowed are in flight to their endpoint.
+-- Claims deliveries. Returns {deliveries, endpoints, envelopes, blocked}: for each delivery {id, attempt, failures, event, type,
+-- article, version, reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers,
+-- entitlement, verified origin}; for each event {id, envelope, article, version, document}, the last where `articles` is the key
+-- prefix of the article records, which are then on this server; blocked is 1 where due deliveries are left because as many as
+-- allowed are in flight to their endpoint.
 local function claim(p, now, args)
   local found, left = {deliveries = {}, endpoints = {}, envelopes = {}, events = {}, blocked = 0}, args.limit
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
