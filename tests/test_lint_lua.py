@@ -98,6 +98,7 @@ def test_every_function_has_tests_of_its_own() -> None:
     }
     files = (
         "ingest/drafts/test_redis_functions",
+        "ingest/imports/test_redis_functions",
         "ingest/test_redis_functions",
         "ingest/media/test_media_functions",
         "notify/test_queue_functions",

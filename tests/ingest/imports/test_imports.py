@@ -9,12 +9,10 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.observability.audit import read_page
 from newswire.storage.memory_guard import MemoryGuard
-from newswire.storage.redis_functions import FunctionLibrary
 from newswire.timestamps import utc_now
 from newswire.users.roles import Role
 from newswire_ingest.articles.repository import ArticleStore
@@ -22,7 +20,6 @@ from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.imports.files import ImportFiles
 from newswire_ingest.imports.models import Import, ImportState
 from newswire_ingest.imports.publishing import ItemPublisher
-from newswire_ingest.imports.repository import LUA
 from newswire_ingest.imports.runner import LEASE, ImportRunner
 from newswire_ingest.imports.service import MAX_IMPORTS, ImportService
 from newswire_ingest.labels.repository import Labels
@@ -271,64 +268,3 @@ async def test_a_writer_imports_nothing(imports: Imports, desk: Desk, user: Make
     assert (await writer.get("/desk/imports" + QUERY)).status_code == 403
     assert "/desk/imports" not in (await writer.get("/desk")).text
     assert await imports.service.of_account(ACCOUNT) == []
-
-
-class TestFunctions:
-    """The Redis functions of imports."""
-
-    @pytest.fixture
-    def store(self, redis: Redis, namespace: str) -> "FunctionStore":
-        return FunctionStore(redis, namespace, FunctionLibrary.packaged(redis, namespace, LUA))
-
-    async def test_add_import_stops_at_the_limit(self, store: "FunctionStore") -> None:
-        assert [await store.add(id_) for id_ in ("i1", "i2", "i3")] == [1, 1, 0]
-        assert await store.redis.exists(store.name("i3")) == 0
-
-    async def test_claim_import_and_save_import_hold_to_the_token(self, store: "FunctionStore") -> None:
-        async def claim(now: int, token: str) -> Any:
-            named = {"now": now, "ends": now + 100, "token": token, "prefix": store.name("")}
-            return await store.functions.call("claim_import", [store.name("due")], named)
-
-        async def save(token: str, due: int) -> Any:
-            named = {"id": "i1", "token": token, "fields": {"done": "5"}, "due": due}
-            return await store.functions.call("save_import", [store.name("i1"), store.name("due")], named)
-
-        await store.redis.zadd(store.name("due"), {"gone": 0})
-        await store.add("i1")
-        assert await claim(1000, "a") == b""  # one without a record leaves the list
-        assert await claim(1000, "a") == b"i1"
-        assert await claim(1050, "b") == b""
-        assert await claim(1200, "b") == b"i1"
-        assert [await save("a", 0), await save("b", 1300), await save("b", 0), await save("b", 0)] == [0, 1, 1, 0]
-        assert await store.redis.zcard(store.name("due")) == 0
-
-    async def test_move_import_applies_to_some_states_and_remove_import_leaves_nothing(
-        self, store: "FunctionStore"
-    ) -> None:
-        async def move(from_: list[str], state: str, due: int) -> Any:
-            named = {"id": "i1", "from": from_, "fields": {"state": state}, "due": due}
-            return await store.functions.call("move_import", [store.name("i1"), store.name("due")], named)
-
-        await store.add("i1")
-        assert [await move(["ready"], "running", 5), await move(["reading"], "cancelled", 0)] == [0, 1]
-        assert await store.redis.zscore(store.name("due"), "i1") is None
-        names = [store.name(each) for each in ("i1", "of", "all", "due")]
-        assert [await store.functions.call("remove_import", names, {"id": "i1"}) for _ in range(2)] == [1, 0]
-        assert await store.redis.exists(*names) == 0
-
-
-@dataclass
-class FunctionStore:
-    """The functions, on keys of a namespace."""
-
-    redis: Redis
-    namespace: str
-    functions: FunctionLibrary
-
-    def name(self, part: str) -> str:
-        return f"{self.namespace}:import:{part}"
-
-    async def add(self, id_: str) -> Any:
-        arguments = {"id": id_, "now": 1000, "limit": 2, "fields": {"state": "reading"}}
-        names = [self.name(each) for each in (id_, "of", "all", "due")]
-        return await self.functions.call("add_import", names, arguments)
