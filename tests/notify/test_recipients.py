@@ -93,7 +93,7 @@ class Story:
         made = await self.desk.subscribe(f"{self.receiver.url}/new", {"query": word})
         draft = SubscriptionDraft.model_validate(made.members())
         channel = draft.channel.model_copy(update={"url": f"{self.receiver.url}/{made.id}"})
-        await self.desk.subscriptions.update(made, draft.model_copy(update={"channel": channel}))
+        assert await self.desk.subscriptions.update(made, draft.model_copy(update={"channel": channel}))
         self.readers.append(Reader(made, word))
 
     async def publish(self) -> None:
@@ -129,7 +129,7 @@ class Story:
         reader = self.chance.choice(self.readers)
         found, word = await self.current(reader), self.chance.choice(WORDS)
         draft = SubscriptionDraft.model_validate(found.members() | {"filter": {"query": word}})
-        await self.desk.subscriptions.update(found, draft)
+        assert await self.desk.subscriptions.update(found, draft) is not None  # False: the word is the same
         reader.word = word
 
     async def pause(self) -> None:
