@@ -1,5 +1,6 @@
 """Highlights: the passages of a text that match a query, as HTML in which ``<mark>`` is the only markup."""
 
+import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from html import escape
@@ -7,6 +8,9 @@ from typing import NamedTuple
 
 from newswire.text.analysis import DEFAULT, Token, bare, joined_tokens, loose_tokens, tokens
 from newswire.text.query_matching import Analysed, beginnings, occurrences, positive_phrases
+
+_ESCAPED = re.compile("[&<>\"']")
+"""What `html.escape` replaces."""
 
 
 def highlight(
@@ -107,6 +111,8 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
     Passages with the most different terms come first; among equals the one in which they are nearest to each other, then the
     one with the most marks.
     """
+    if len(marked) == 1:
+        return [_widened(text, marked[0].start, marked[0].end, width)]
     candidates: list[tuple[int, int, int, int, int]] = []
     inside: dict[tuple[str, ...], int] = {}
     after, count = 0, len(marked)
@@ -157,14 +163,15 @@ def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:
 
 
 def _render(text: str, start: int, end: int, marked: Sequence[Token]) -> str:
+    escaped = escape if _ESCAPED.search(text, start, end) else str  # most passages contain nothing to escape
     parts: list[str] = []
     at = start
     for token in marked:
         if token.start < start or token.end > end:
             continue
-        parts += [escape(text[at : token.start]), "<mark>", escape(text[token.start : token.end]), "</mark>"]
+        parts += [escaped(text[at : token.start]), "<mark>", escaped(text[token.start : token.end]), "</mark>"]
         at = token.end
-    parts.append(escape(text[at:end]))
+    parts.append(escaped(text[at:end]))
     before = "… " if start > 0 else ""
     after = " …" if end < len(text) else ""
     return before + "".join(parts).strip() + after

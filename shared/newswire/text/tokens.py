@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from newswire.text.compounds import prepared, units
-from newswire.text.stems import DEFAULT, MAX_KEPT_LENGTH, joined_terms, name_term, pieces_in, terms_in
+from newswire.text.stems import DEFAULT, MAX_KEPT_LENGTH, joined_terms, name_term, pieces_in, stem, terms_in
 from newswire.text.tokenization import bare, word_pattern, written
 from newswire.text.word_forms import without_elision
 
@@ -155,16 +155,19 @@ def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phras
 
 _JOINING_SIGNS = "-'`."
 """The ASCII signs between words that are read as one word of letters."""
-_REMOVED = str.maketrans("", "", _JOINING_SIGNS)
-SHORTEST_JOINED = 4
-"""Shorter names may have other signs (``R & D``)."""
+_SIGN = r"(?:[-.]|['`](?!s(?![0-9a-z])))"
+"""One of these signs that does not begin a possessive."""
+_RUN_OF_WORDS = re.compile(rf"[0-9a-z]+(?:{_SIGN}[0-9a-z]+)+")
+_BETWEEN_WORDS = re.compile(f"[{re.escape(_JOINING_SIGNS)}]")
+SHORTEST_JOINED = 3
+"""Fewer letters are also those of other names (``R & D``)."""
 
 
 def _may_be_joined(text: str, wanted: Set[str], language: str) -> bool:
     """Return False only if no words of a text, joined, are a wanted term: a fraction of the cost of reading the text.
 
-    Without the signs that join words, such a word begins like the term (`loose_tokens`): where it did not before, or where a sign
-    follows within the word.
+    Joined words begin like the term (`loose_tokens`), possibly with signs between the letters; there the words are joined that
+    follow after signs.
     """
     if language != DEFAULT or not text.isascii():
         return True
@@ -174,23 +177,36 @@ def _may_be_joined(text: str, wanted: Set[str], language: str) -> bool:
     if not ("." in text or "-" in text or "'" in text or "`" in text):
         return False
     lowered = text.lower()
-    joined = lowered.translate(_REMOVED)
-    for beginning, signs_follow in beginnings:
-        count = joined.count(beginning)
-        if count and (count != lowered.count(beginning) or signs_follow.search(lowered)):
-            return True
+    for beginning in beginnings:
+        for match in beginning.finditer(lowered):
+            run = _RUN_OF_WORDS.match(lowered, match.start())
+            if run is not None and not wanted.isdisjoint(_joined_from_the_first(run[0], language)):
+                return True
     return False
 
 
+def _joined_from_the_first(run: str, language: str) -> Iterator[str]:
+    """Yield the terms of the first words of a run, joined: the first two, the first three, and so on."""
+    joined, *others = _BETWEEN_WORDS.split(run)
+    for other in others:
+        joined += other
+        if len(joined) > MAX_KEPT_LENGTH:
+            return  # longer than any name
+        yield stem(joined, language)
+
+
 @lru_cache(maxsize=4096)
-def _beginnings_of_joined(wanted: frozenset[str]) -> tuple[tuple[str, "re.Pattern[str]"], ...] | None:
-    """Return the beginnings of joined words with these terms, each with the pattern of one that a sign follows; None: unknown."""
+def _beginnings_of_joined(wanted: frozenset[str]) -> "tuple[re.Pattern[str], ...] | None":
+    """Return the patterns that find the beginnings of joined words with these terms in a lower-case text; None: unknown."""
     if not all(term.isascii() and term.isalpha() and len(term) >= SHORTEST_JOINED for term in wanted):
         return None
-    found = {term[:-2] for term in wanted}
-    if any(each.startswith(each[at:]) for each in found for at in range(1, len(each))):
-        return None  # occurrences may overlap, and then their number says nothing
-    return tuple((each, re.compile(rf"{each}[a-z]*[{re.escape(_JOINING_SIGNS)}][a-z0-9]")) for each in found)
+    sign = f"[{re.escape(_JOINING_SIGNS)}]?"
+    # The first letter comes first, so that the regular-expression engine searches for it; only it is consumed, because the next
+    # occurrence may begin with the second word of this one.
+    return tuple(
+        re.compile(rf"{each[0]}(?<![0-9a-z]{each[0]})(?={sign}{sign.join(each[1:])})")
+        for each in {term[:-2] for term in wanted}
+    )
 
 
 def _in_chunk(chunk: str, start: int, position: int, wanted: Set[str], language: str) -> Iterator[Token]:
