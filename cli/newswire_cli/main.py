@@ -25,6 +25,7 @@ from newswire_cli.commands.import_articles import import_articles
 from newswire_cli.commands.listen import listen
 from newswire_cli.commands.portal_link import portal_link
 from newswire_cli.commands.publish import publish
+from newswire_cli.commands.redis_acl import redis_acl
 from newswire_cli.commands.reindex import reindex
 from newswire_cli.commands.restore import restore
 from newswire_cli.commands.run import run
@@ -72,6 +73,7 @@ for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 app.command("portal-link", rich_help_panel="Administer")(portal_link)
+app.command("redis-acl", rich_help_panel="Operate")(redis_acl)
 for name, group in GROUPS.items():
     app.add_typer(group.app, name=name, rich_help_panel="Administer")
 

@@ -21,17 +21,20 @@ async def durability_problem(redis: "Redis") -> str | None:
 
 
 async def _settings(redis: "Redis", info: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return what decides about losses. A managed server, or the permissions of the user, may forbid CONFIG: INFO shows most."""
+    """Return what decides about losses. INFO shows most; a managed server, or the permissions of the user, may forbid CONFIG."""
+    shown = {
+        "appendonly": "yes" if info.get("aof_enabled") else "no",
+        "save": "unknown" if info.get("rdb_last_save_time") else "",
+        "maxmemory-policy": str(info.get("maxmemory_policy", "noeviction")),
+    }
+    if shown["appendonly"] == "yes":
+        return shown
     try:
         found = await redis.config_get("appendonly", "save", "maxmemory-policy")
     except ResponseError as error:
         if error_code(error) != "NOPERM" and "unknown command" not in str(error).lower():
             raise
-        return {
-            "appendonly": "yes" if info.get("aof_enabled") else "no",
-            "save": "unknown" if info.get("rdb_last_save_time") else "",
-            "maxmemory-policy": str(info.get("maxmemory_policy", "noeviction")),
-        }
+        return shown
     return {_text(key): _text(value) for key, value in found.items()}
 
 
