@@ -139,7 +139,7 @@ async def _check_redis(url: str) -> list[Finding]:
         except (RedisError, OSError, TimeoutError) as error:
             return [Finding("redis", False, f"cannot be reached: {error or type(error).__name__}")]
     return [
-        Finding("redis", problem is None, problem or "reached; accepted writes are durability_problem"),
+        Finding("redis", problem is None, problem or "reached; accepted writes are kept on disk"),
         Finding("clock", skew <= MAX_CLOCK_SKEW_SECONDS, f"{skew:.1f} s apart from the clock of Redis"),
     ]
 
