@@ -127,6 +127,14 @@ def test_the_main_job_needs_these_permissions_and_no_others(
         until(lambda: endpoint.requests)
         until(lambda: events_of(heard))
         until(lambda: sink.count == 1)
+        article = f"{newswire_.ingest}/v1/articles/{published.json()['id']}"
+        for method, body in (("PUT", ARTICLE | {"title": "Captains vote again"}), ("DELETE", None)):
+            key = bearer(newswire_.publisher_key)
+            changed = httpx.request(method, article, headers=key, json=body, timeout=30, trust_env=False)
+            assert changed.status_code == 200, changed.text
+        until(lambda: not found(newswire_, "captains"))
+        until(lambda: events_of(heard)[-1]["type"].endswith(".retracted.v1"))
+        until(lambda: any(b".retracted.v1" in body for _, body in endpoint.requests))
     denied = [(entry["username"], entry["reason"], entry["object"]) for entry in admin.acl_log()]
     assert denied == []
     one_right_less_is_reported(newswire_, admin)
