@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire_notify.deliveries.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -50,12 +49,7 @@ class HistoryTrimmer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Trim until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.trim()
-            except (RedisError, OSError) as error:
-                log.warning("cannot remove ended deliveries", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL_SECONDS)
+        await repeat(self.trim, INTERVAL_SECONDS, stopping, log, "cannot remove ended deliveries")
 
     async def trim(self) -> int:
         """Remove everything that is due; return how many deliveries were removed early."""

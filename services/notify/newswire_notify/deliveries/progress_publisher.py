@@ -5,9 +5,8 @@ import logging
 from datetime import UTC, datetime
 
 from prometheus_client import Gauge
-from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.events import PROGRESSED, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -36,14 +35,12 @@ class DeliveryProgressPublisher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.announce()
-                endpoints_waiting.set(await self._redis.zcard(self._keys.deliveries.key("endpoints")))
-                dead.set(await self._redis.zcard(self._keys.deliveries.key("deliveries", "dead")))
-            except (RedisError, OSError) as error:
-                log.warning("cannot publish delivery totals", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL)
+        await repeat(self._publish, INTERVAL, stopping, log, "cannot publish delivery totals")
+
+    async def _publish(self) -> None:
+        await self.announce()
+        endpoints_waiting.set(await self._redis.zcard(self._keys.deliveries.key("endpoints")))
+        dead.set(await self._redis.zcard(self._keys.deliveries.key("deliveries", "dead")))
 
     async def announce(self) -> int:
         """Publish the totals that changed since the last call; return the number of events."""

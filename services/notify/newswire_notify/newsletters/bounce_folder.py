@@ -4,9 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.observability import metrics
 from newswire_notify.newsletters.bounces import BOUNCE_DAYS, Bounces
 from newswire_notify.newsletters.issues import ReaderFeedback
@@ -32,12 +30,7 @@ class BounceFolder:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read the folder until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.read_new()
-            except (RedisError, OSError) as error:
-                log.warning("reports cannot be read", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL_SECONDS)
+        await repeat(self.read_new, INTERVAL_SECONDS, stopping, log, "reports cannot be read")
 
     async def read_new(self) -> int:
         """Act on the reports in ``new``, and return how many named a subscriber."""

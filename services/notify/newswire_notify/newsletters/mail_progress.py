@@ -4,9 +4,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from redis.exceptions import RedisError
-
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.events import MAILED, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -30,12 +28,7 @@ class MailProgressPublisher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.publish()
-            except (RedisError, OSError) as error:
-                log.warning("cannot publish the numbers of mails", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL_SECONDS)
+        await repeat(self.publish, INTERVAL_SECONDS, stopping, log, "cannot publish the numbers of mails")
 
     async def publish(self) -> int:
         """Publish the numbers that changed since the last call; return the number of alerts.

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.keys import Keyspace
 from newswire.timestamps import redis_time_ms
 from newswire.users.mail_requests import MailKind
@@ -43,11 +42,7 @@ class EndpointWarnings:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look every minute until stopping is set."""
-        while not await pause(stopping, SECONDS_BETWEEN_LOOKS):
-            try:
-                await self.warn()
-            except (RedisError, OSError) as error:
-                log.warning("cannot look for endpoints that fail", extra={"reason": str(error)})
+        await repeat(self.warn, SECONDS_BETWEEN_LOOKS, stopping, log, "cannot look for endpoints that fail")
 
     async def warn(self) -> int:
         """Ask for the mails that are due; return how many."""

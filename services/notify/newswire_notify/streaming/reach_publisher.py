@@ -6,9 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from itertools import islice
 
-from redis.exceptions import RedisError
-
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.events import STREAMED, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -39,12 +37,7 @@ class ReachPublisher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.publish()
-            except (RedisError, OSError) as error:
-                log.warning("cannot publish the numbers of live readers", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL_SECONDS)
+        await repeat(self.publish, INTERVAL_SECONDS, stopping, log, "cannot publish the numbers of live readers")
 
     async def publish(self) -> None:
         """Publish what was noted since the last call."""

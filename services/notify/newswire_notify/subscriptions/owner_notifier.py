@@ -4,9 +4,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from redis.exceptions import RedisError
-
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.events import SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -29,12 +27,7 @@ class OwnerNotifier:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Notify until stopping is set."""
-        while not stopping.is_set():
-            try:
-                await self.notify()
-            except (RedisError, OSError) as error:
-                log.warning("cannot notify owners of disabled subscriptions", extra={"reason": str(error)})
-            await pause(stopping, INTERVAL)
+        await repeat(self.notify, INTERVAL, stopping, log, "cannot notify owners of disabled subscriptions")
 
     async def notify(self) -> int:
         """Notify about subscriptions that were disabled since the last call; return their number."""

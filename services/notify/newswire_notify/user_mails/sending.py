@@ -6,9 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.repetition import repeat
 from newswire.keys import Keyspace
 from newswire.observability.audit import Actor, ActorType
 from newswire.timestamps import from_epoch_ms, utc_now
@@ -50,11 +49,7 @@ class UserMails:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send what is due, every second, until stopping is set."""
-        while not await pause(stopping, SECONDS_BETWEEN_LOOKS):
-            try:
-                await self.send_due()
-            except (RedisError, OSError) as error:
-                log.warning("mails to users wait", extra={"reason": str(error)})
+        await repeat(self.send_due, SECONDS_BETWEEN_LOOKS, stopping, log, "mails to users wait")
 
     async def send_due(self) -> int:
         """Send what is due now; return how many requests there were."""

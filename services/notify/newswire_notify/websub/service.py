@@ -10,8 +10,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
 from newswire.concurrency.fair_slots import FairSlots
+from newswire.concurrency.repetition import repeat
 from newswire.observability import metrics
 from newswire_notify.websub.feed_fetching import FeedFetcher, FeedUnavailableError, NotAFeedError
 from newswire_notify.websub.models import HubRequest, HubSubscription, Mode
@@ -105,19 +105,16 @@ class Hub:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Remove lapsed subscriptions until stopping is set; then end the verifications under way."""
-        while True:
-            try:
-                while await self._subscriptions.remove_lapsed() == PAGE:
-                    pass
-                total, _, _ = await self._subscriptions.counts("")
-                metrics.hub_subscriptions.set(total)
-            except (RedisError, OSError) as error:
-                log.warning("lapsed subscriptions were not removed", extra={"reason": str(error)})
-            if await pause(stopping, SWEEP_SECONDS):
-                break
+        await repeat(self._remove_lapsed, SWEEP_SECONDS, stopping, log, "lapsed subscriptions were not removed")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _remove_lapsed(self) -> None:
+        while await self._subscriptions.remove_lapsed() == PAGE:
+            pass
+        total, _, _ = await self._subscriptions.counts("")
+        metrics.hub_subscriptions.set(total)
 
     async def _check_room(self, request: HubRequest) -> None:
         total, at_host, topics = await self._subscriptions.counts(request.host)
