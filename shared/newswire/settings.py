@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     connection_buffer_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
     """Bytes of unfinished bodies and unread responses that a process keeps; beyond that, the slowest connections are closed."""
     shutdown_delay: float = Field(default=0.0, ge=0, le=600)
-    """Seconds for which a process that is told to stop goes on answering requests, so that balancers can first notice that
-    ``/readyz`` is 503."""
+    """Seconds for which a process keeps serving requests after SIGTERM, so that load balancers first see ``/readyz`` respond
+    with 503."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
 

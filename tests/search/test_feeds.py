@@ -336,7 +336,7 @@ async def test_the_time_of_the_last_change(client: httpx.AsyncClient, redis: Red
     await redis.zadd(Keyspace(namespace).unindexed_retractions, {"a9.1": 1_773_000_000_950})
     assert (await client.get(path, headers=later)).status_code == 200
     await redis.delete(Keyspace(namespace).unindexed_retractions)
-    # Within the second of a change another may come, which a client with this second's date would not be told of.
+    # Within the second of a change another may come, which a client with this second's date would not receive.
     now = time.time()
     await handled(redis, namespace, now)
     just_after = (await client.get(path)).headers

@@ -162,9 +162,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then shut down streams, consumers and requests gracefully.
 
-    With a ``shutdown_delay`` the process first goes on for that time, while ``/readyz`` is 503. A second signal ends the delay, and
-    a third one the requests that are being answered. Live streams and loops are stopped before the server waits for connections:
-    an open stream would otherwise keep the server running.
+    With a ``shutdown_delay`` the process keeps serving requests for that time, while ``/readyz`` is 503. A second signal
+    ends the delay, and a third one the requests that are being answered. Live streams and loops are stopped before the
+    server waits for connections: an open stream would otherwise keep the server running.
 
     Raises:
         OSError: the address cannot be listened on.

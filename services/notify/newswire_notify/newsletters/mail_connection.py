@@ -33,7 +33,7 @@ FIRST_PART, MAX_PART = 5, CLAIM_BATCH
 RETRY = timedelta(seconds=5)
 """After mails could not be made."""
 FAST_SECONDS = 0.25
-"""A mail server that takes longer for a mail is not told of the next one beforehand, which would grow old."""
+"""If a mail server takes longer than this for a mail, the next envelope is not pipelined: it would wait too long."""
 
 
 class _Ready(NamedTuple):

@@ -83,7 +83,7 @@ class StreamBroadcaster:
     ) -> None:
         """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence.
 
-        ``on_broadcast`` is told of each event that connected clients are sent as it happens, and how many they are.
+        ``on_broadcast`` is called with each event that is sent to connected clients as it happens, and with their number.
         """
         self._on_broadcast = on_broadcast
         self.running = False

@@ -50,7 +50,7 @@ class CallbackVerification:
             async with asyncio.timeout(self._timeout):
                 await self._http_client.get(_with_query(callback, parameters), _HEADERS, body_seconds=self._timeout)
         except SEND_ERRORS as error:
-            log.info("a callback could not be told of its denial", extra={"reason": failed_stage(error)})
+            log.info("a callback could not be notified of its denial", extra={"reason": failed_stage(error)})
 
 
 def _with_query(callback: str, parameters: dict[str, str]) -> str:
