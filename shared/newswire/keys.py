@@ -178,7 +178,12 @@ FAMILIES = (
     KeyFamily("users:of:<account>", "zset", "the ids of an account's users", "no expiry"),
     KeyFamily("user-emails", "hash", "the folded e-mail addresses of all users, each to the id", "no expiry"),
     KeyFamily("sessions:of:<user>", "zset", "the ids of a user's sessions, by their start", "30 days"),
-    KeyFamily("session:<session>", "hash", "a browser in which a user is signed in", "7 days after its last use"),
+    KeyFamily(
+        "session:<session>",
+        "hash",
+        "a browser in which a user is signed in; with the ID token, if a provider vouched for the user",
+        "7 days after its last use",
+    ),
     KeyFamily(
         "passkeys:of:<user>",
         "hash",

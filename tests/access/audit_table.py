@@ -124,9 +124,10 @@ ROUTES = (
     _acts("POST /account/name", Act.USER_CHANGED),
     _acts("POST /account/password", Act.USER_PASSWORD_SET),
     _none(
-        "POST (/sign-in|/account/prove)/openid/{provider}",
+        "POST (/sign-in|/account/prove|/account)/openid/{provider}",
         "leads to a provider; entries are made when the person comes back",
     ),
+    _acts("POST /account/password/remove", Act.USER_PASSWORD_REMOVED),
     _acts("POST /account/identities/remove", Act.USER_IDENTITY_UNLINKED),
     _none("POST /account/prove", OWN_BROWSER),
     _acts("POST /account/prove/passkey", Act.USER_PASSKEY_CLONED),

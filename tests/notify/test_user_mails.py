@@ -115,6 +115,18 @@ async def test_changes_of_a_user_are_told_to_the_address_that_it_had(post: Post)
     assert "https://news.example/forgot-password" in told["roth@harbour.example"].text
 
 
+async def test_a_credential_that_was_added_or_removed_is_reported_in_the_language_of_the_browser(post: Post) -> None:
+    user = await post.user()
+    for kind in (MailKind.PASSKEY_ADDED, MailKind.IDENTITY_UNLINKED):
+        await post.service.mails.add(kind, user_id=user.id, language="es")
+    await post.mails.send_due()
+    assert [mail.message["Subject"] for mail in post.server.got] == [
+        "Se ha añadido una llave de acceso a su usuario en Harbour News",
+        "Se ha desvinculado un proveedor de su usuario en Harbour News",
+    ]
+    assert all("https://news.example/account" in mail.text for mail in post.server.got)
+
+
 async def test_an_invitation_is_sent_unless_a_password_was_set_meanwhile(post: Post) -> None:
     user = await post.user(password=None)
     await post.service.invite(user, language="fr")

@@ -92,6 +92,7 @@ class Act(StrEnum):
     USER_LINKED = "user.linked"
     """A one-time link was made for a user."""
     USER_PASSWORD_SET = "user.password_set"  # noqa: S105 (the name of an act)
+    USER_PASSWORD_REMOVED = "user.password_removed"  # noqa: S105 (the name of an act)
     USER_PASSKEY_ADDED = "user.passkey_added"
     USER_PASSKEY_REMOVED = "user.passkey_removed"
     USER_PASSKEY_CLONED = "user.passkey_cloned"

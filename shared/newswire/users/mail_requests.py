@@ -29,6 +29,11 @@ class MailKind(StrEnum):
     PASSWORD_LINK = "password_link"  # noqa: S105 (the name of a kind)
     """Somebody asked for a new password. The only kind whose request names an address instead of a user."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 (the name of a kind)
+    PASSWORD_REMOVED = "password_removed"  # noqa: S105 (the name of a kind)
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    IDENTITY_LINKED = "identity_linked"
+    IDENTITY_UNLINKED = "identity_unlinked"
     EMAIL_CHANGED = "email_changed"
     """Goes to the former address."""
     ENDPOINT_FAILING = "endpoint_failing"

@@ -38,6 +38,32 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class UsableCredentials:
+    """The kinds of credentials, beside passwords, that an installation accepts.
+
+    A user may also have others: a link to a provider that was removed from the settings is no way to sign in.
+    """
+
+    passkeys: bool = False
+    issuers: tuple[str, ...] = ()
+    """Of the providers, in each spelling that an identity may have."""
+
+    def stored(self) -> dict[str, object]:
+        """Return them as arguments of a Redis function."""
+        return {"passkeys": self.passkeys, "issuers": list(self.issuers)}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSession:
+    """The session at an OpenID provider with which a session began; kept to end both at the sign-out."""
+
+    provider: str
+    """Its name in the settings."""
+    id_token: str = field(default="", repr=False)
+    """Empty if it is too long for an address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A browser in which a user is signed in. ``id`` is the hash of its token, which is not stored."""
 
@@ -51,6 +77,7 @@ class Session:
     expires_at: datetime
     address: str | None
     user_agent: str
+    at_provider: ProviderSession | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +115,7 @@ class WeakPasswordError(UserError, ValueError):
 
 class LastAdminError(UserError):
     """The change would leave an account without an enabled admin."""
+
+
+class LastCredentialError(UserError):
+    """Without this credential, the user could not sign in: it has no other one."""

@@ -8,7 +8,14 @@ from ulid import ULID
 
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.text.folding import fold
-from newswire.users.models import EmailTakenError, Memberships, User, UserChangedError
+from newswire.users.models import (
+    EmailTakenError,
+    LastCredentialError,
+    Memberships,
+    UsableCredentials,
+    User,
+    UserChangedError,
+)
 from newswire.users.records import read_user, user_functions, write_memberships
 
 PAGE = 500
@@ -81,6 +88,22 @@ class Users:
             UserChangedError: the user was changed or deleted at the same time.
         """
         await self._update(user, {"password": stored})
+
+    async def remove_password_hash(self, user_id: str, usable: UsableCredentials) -> bool:
+        """Remove a user's password; return whether there was one.
+
+        Raises:
+            LastCredentialError: without it, the user could not sign in.
+        """
+        names = [
+            self._record(user_id),
+            self._keys.key("passkeys", "of", user_id),
+            self._keys.key("identities", "of", user_id),
+        ]
+        status = await self._functions.call("remove_password", names, {"usable": usable.stored()})
+        if status == b"LAST":
+            raise LastCredentialError
+        return bool(status == b"OK")
 
     async def disable(self, user: User, now: datetime) -> None:
         """Disable a user: its sessions are rejected at once.

@@ -21,8 +21,10 @@ from newswire.users.models import (
     InvalidUserError,
     LastAdminError,
     Memberships,
+    ProviderSession,
     Session,
     StartedSession,
+    UsableCredentials,
     User,
 )
 from newswire.users.names import check_email, check_name
@@ -151,9 +153,13 @@ class UserService:
         await self._limits.succeeded(email, client.network)
         return await self.start_session(user, client, method="password")
 
-    async def start_session(self, user: User, client: Client, *, method: str) -> StartedSession:
+    async def start_session(
+        self, user: User, client: Client, *, method: str, at_provider: ProviderSession | None = None
+    ) -> StartedSession:
         """Start a session of a user that proved its identity by any method."""
-        session = await self.sessions.start(user, address=client.address, user_agent=client.user_agent)
+        session = await self.sessions.start(
+            user, address=client.address, user_agent=client.user_agent, at_provider=at_provider
+        )
         await self._record(actor_of(user, client), Act.USER_SIGNED_IN, user, method=method)
         return session
 
@@ -183,6 +189,19 @@ class UserService:
         await self._record(by, Act.USER_PASSWORD_SET, user)
         if user.has_password:
             await self.mails.add(MailKind.PASSWORD_CHANGED, user_id=user.id)
+
+    async def remove_password(
+        self, user: User, usable: UsableCredentials, *, by: Actor, keep_session: str, language: str | None = None
+    ) -> None:
+        """Remove the password of a user with another way to sign in, and end all sessions but one. The user is warned by mail.
+
+        Raises:
+            LastCredentialError: without it, the user could not sign in.
+        """
+        if await self.users.remove_password_hash(user.id, usable):
+            await self.sessions.end_all(user.id, but=keep_session)
+            await self._record(by, Act.USER_PASSWORD_REMOVED, user)
+            await self.mails.add(MailKind.PASSWORD_REMOVED, user_id=user.id, language=language)
 
     async def disable(self, user: User, *, by: Actor) -> None:
         """Disable a user and end its sessions.

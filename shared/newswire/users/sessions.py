@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.timestamps import epoch_ms, from_epoch_ms, utc_now
-from newswire.users.models import Session, StartedSession, User
+from newswire.users.models import ProviderSession, Session, StartedSession, User
 from newswire.users.records import read_user, user_functions
 
 LIFETIME = timedelta(days=30)
@@ -38,7 +38,9 @@ class Sessions:
         self._clock = clock
         self._functions = user_functions(redis, keys)
 
-    async def start(self, user: User, *, address: str | None, user_agent: str) -> StartedSession:
+    async def start(
+        self, user: User, *, address: str | None, user_agent: str, at_provider: ProviderSession | None = None
+    ) -> StartedSession:
         """Start a session of a user who has just proved its identity."""
         token = f"nws_{secrets.token_urlsafe(32)}"
         now = self._clock()
@@ -51,6 +53,8 @@ class Sessions:
             "address": address or "",
             "user_agent": user_agent[:300],
         }
+        if at_provider is not None:
+            fields |= {"provider": at_provider.provider, "id_token": at_provider.id_token}
         started = StartedSession(token, _digest(token), user)
         arguments = {
             "id": started.id,
@@ -147,4 +151,5 @@ def _session(session_id: str, fields: dict[bytes, bytes]) -> Session:
         moment(b"ends"),
         fields[b"address"].decode() or None,
         fields[b"user_agent"].decode(),
+        ProviderSession(fields[b"provider"].decode(), fields[b"id_token"].decode()) if b"provider" in fields else None,
     )

@@ -143,34 +143,52 @@ local function replace_passkey(keys, args)
   return 1
 end
 
--- KEYS user, the user's passkeys, the user's identities; arguments: id. Returns OK | MISSING | LAST (without it, the user could not
--- sign in)
+-- Returns how many credentials of a user this installation accepts. usable: passkeys (whether it has any), issuers (of its providers)
+local function usable_credentials(user, passkeys, identities, usable)
+  local count = redis.call('HEXISTS', user, 'password')
+  if usable.passkeys then count = count + redis.call('HLEN', passkeys) end
+  for _, issuer in ipairs(usable.issuers) do count = count + redis.call('HEXISTS', identities, issuer) end
+  return count
+end
+
+-- KEYS user, the user's passkeys, the user's identities; arguments: usable (as above). Returns OK | MISSING | LAST (without it, the
+-- user could not sign in)
+local function remove_password(keys, args)
+  if redis.call('HEXISTS', keys[1], 'password') == 0 then return 'MISSING' end
+  if usable_credentials(keys[1], keys[2], keys[3], args.usable) == 1 then return 'LAST' end
+  redis.call('HDEL', keys[1], 'password')
+  redis.call('HINCRBY', keys[1], 'revision', 1)
+  return 'OK'
+end
+
+-- KEYS user, the user's passkeys, the user's identities; arguments: id, usable. Returns OK | MISSING | LAST, as above
 local function remove_passkey(keys, args)
   if redis.call('HEXISTS', keys[2], args.id) == 0 then return 'MISSING' end
-  local has_password = redis.call('HEXISTS', keys[1], 'password') == 1
-  if not has_password and redis.call('HLEN', keys[2]) + redis.call('HLEN', keys[3]) == 1 then return 'LAST' end
+  if args.usable.passkeys and usable_credentials(keys[1], keys[2], keys[3], args.usable) == 1 then return 'LAST' end
   redis.call('HDEL', keys[2], args.id)
   return 'OK'
 end
 
 -- KEYS user, all identities, the user's identities; arguments: id (of the user), issuer, digest (of issuer and subject), identity.
--- Returns OK | MISSING (no such user) | TAKEN (the person is another user, or the user another person of this issuer)
+-- Returns OK | KNOWN (they are linked already) | MISSING (no such user) | TAKEN (the person is linked to another user, or the user
+-- to another person of this issuer)
 local function link_identity(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return 'MISSING' end
   local other = redis.call('HGET', keys[2], args.digest)
-  if other == args.id then return 'OK' end
+  if other == args.id then return 'KNOWN' end
   if other or redis.call('HEXISTS', keys[3], args.issuer) == 1 then return 'TAKEN' end
   redis.call('HSET', keys[2], args.digest, args.id)
   redis.call('HSET', keys[3], args.issuer, args.identity)
   return 'OK'
 end
 
--- KEYS user, all identities, the user's identities, the user's passkeys; arguments: issuer. Returns OK | MISSING | LAST, as above
+-- KEYS user, all identities, the user's identities, the user's passkeys; arguments: issuer, usable. Returns OK | MISSING | LAST
 local function unlink_identity(keys, args)
   local identity = redis.call('HGET', keys[3], args.issuer)
   if not identity then return 'MISSING' end
-  local has_password = redis.call('HEXISTS', keys[1], 'password') == 1
-  if not has_password and redis.call('HLEN', keys[3]) + redis.call('HLEN', keys[4]) == 1 then return 'LAST' end
+  local is_usable = false
+  for _, issuer in ipairs(args.usable.issuers) do is_usable = is_usable or issuer == args.issuer end
+  if is_usable and usable_credentials(keys[1], keys[4], keys[3], args.usable) == 1 then return 'LAST' end
   redis.call('HDEL', keys[2], cjson.decode(identity).digest)
   redis.call('HDEL', keys[3], args.issuer)
   return 'OK'
@@ -189,6 +207,7 @@ register('add_mail_request', add_mail_request)
 register('claim_mail_requests', claim_mail_requests)
 register('add_passkey', add_passkey)
 register('replace_passkey', replace_passkey)
+register('remove_password', remove_password)
 register('remove_passkey', remove_passkey)
 register('link_identity', link_identity)
 register('unlink_identity', unlink_identity)

@@ -14,7 +14,7 @@ from newswire.auth.accounts import create_account
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.keys import Keyspace
 from newswire.observability.audit import COMMAND_LINE, read_page
-from newswire.users.models import Session, User
+from newswire.users.models import LastCredentialError, Session, User
 from newswire.users.roles import Role
 from newswire.users.service import Client, UserService
 from newswire.users.sign_in_limits import PER_NETWORK, TooManyFailuresError
@@ -22,7 +22,6 @@ from newswire_ingest.passkeys.models import (
     MAX_PASSKEYS,
     ChallengeExpiredError,
     InvalidNameError,
-    LastCredentialError,
     Passkey,
     PasskeyRefusedError,
     PasskeyTakenError,
@@ -36,7 +35,7 @@ from tests.ingest.passkeys.authenticator import USER_PRESENT, Authenticator, dat
 BROWSER = Client("192.0.2.7", "192.0.2.7", "Firefox/150")
 PASSWORD = "velvet ferry onion quay"
 OWN, OTHER = "a" * 64, "b" * 64
-"""Two browsers in which nobody is signed in."""
+"""Two browsers without a session."""
 
 
 @dataclass

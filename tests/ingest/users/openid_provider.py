@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import httpx
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+
+from tests.polling import until
+from tests.servers.valkey import free_port
 
 KEY = RSAKey.generate_key(2048, parameters={"kid": "rsa-1", "use": "sig"})
 OTHER_KEY = RSAKey.generate_key(2048, parameters={"kid": "rsa-1", "use": "sig"})
@@ -154,6 +160,27 @@ def running_provider() -> Iterator[Provider]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def third_party_provider(person: dict[str, Any]) -> Iterator[str]:
+    """Run a provider that others wrote, with one person; yield its issuer."""
+    port = free_port()
+    options = ["--port", str(port), "--user-claims", json.dumps(person), "--require-nonce"]
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", *options]) as process:
+        try:
+            issuer = f"http://localhost:{port}"
+            until(lambda: _answers(issuer))
+            yield issuer
+        finally:
+            process.terminate()
+
+
+def _answers(site: str) -> bool:
+    try:
+        return httpx.get(site, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 COMPRESSED = gzip.compress(json.dumps({"keys": []}).encode())

@@ -1,9 +1,7 @@
 """Signing in with a provider of OpenID Connect through the pages: who gets in, who does not, and hostile providers."""
 
-import asyncio
 import json
-import subprocess
-import sys
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +26,9 @@ from tests.ingest.users.openid_provider import (
     running_provider,
     sign_with,
     signed_by_hand,
+    third_party_provider,
 )
 from tests.ingest.users.test_account_pages import age_sessions
-from tests.polling import until
-from tests.servers.valkey import free_port
 
 
 @dataclass
@@ -359,10 +356,10 @@ async def test_a_user_proves_its_identity_by_signing_in_again(staff: Staff, user
     assert INVALID in (await browser.get(await come_back(address))).text
     await browser.get("/account/prove")
     staff.provider.claims = {"sub": "p-2"}
-    assert "does not belong" in (await sign_in(browser, "/account/prove/openid/staff")).text
+    other = await sign_in(browser, "/account/prove/openid/staff")
+    assert "does not belong" in other.text
+    assert "Sign in with Harbour SSO" in other.text, "the page of the proof, for another attempt"
     staff.provider.claims = {}
-    assert (await browser.post("/account/identities/remove", issuer=staff.provider.issuer)).status_code == 403
-    await browser.get("/account")
     unproven = await browser.post("/account/identities/remove", issuer=staff.provider.issuer)
     assert unproven.url.path == "/account/prove"
     assert (await sign_in(browser, "/account/prove/openid/staff")).url.path == "/account"
@@ -375,6 +372,146 @@ async def test_a_user_proves_its_identity_by_signing_in_again(staff: Staff, user
         "The link was removed" in (await browser.post("/account/identities/remove", issuer=staff.provider.issuer)).text
     )
     assert (await staff.acts())[-1] == "user.identity_unlinked"
+
+
+async def mails_of(staff: Staff) -> list[str]:
+    """Return the kinds of the mails to users that wait, each once, and forget them."""
+    found = await staff.desk.service.mails.claim(50, 1)
+    for each in found:
+        await staff.desk.service.mails.done(each)
+    return sorted(f"{each.kind} {each.language}" for each in found)
+
+
+async def test_a_user_links_a_provider_whatever_its_address_there_is(staff: Staff, user: MakeUser) -> None:
+    ida = await user("ida@harbour.example", Role.EDITOR)
+    browser = staff.site().browser()
+    await browser.sign_in(ida.email)
+    staff.provider.person = {"sub": "p-7", "email": "ida@home.example"}
+    assert "Link Harbour SSO" in (await browser.get("/account")).text
+    address = await leave(browser, "/account/openid/staff")
+    assert "prompt=select_account" in address
+    linked = await browser.get(await come_back(address))
+    assert "The provider is linked" in linked.text
+    assert "Link Harbour SSO" not in linked.text
+    assert (await sign_in(browser, "/account/openid/staff")).status_code == 200  # by the other button of an old page
+    assert [each for each in await staff.acts() if "identity" in each] == ["user.identity_linked"]
+    assert await mails_of(staff) == ["identity_linked en"]
+    assert (await sign_in(staff.site().browser())).url.path == "/desk"
+
+
+async def test_a_link_needs_a_recent_proof_its_session_and_a_person_who_is_free(staff: Staff, user: MakeUser) -> None:
+    ida, jon = await user("ida@harbour.example", Role.EDITOR), await user("jon@harbour.example", Role.EDITOR)
+    site = staff.site(domains=["harbour.example"])
+    browser, other = site.browser(), site.browser()
+    await browser.sign_in(ida.email)
+    await other.sign_in(jon.email)
+    await browser.get("/account")
+    foreign = await browser.post("/account/openid/staff", csrf="0" * 64)
+    assert foreign.status_code == 403
+    await browser.get("/account")
+    await other.get("/account")
+    planted = await come_back(await leave(other, "/account/openid/staff"))
+    assert (
+        "another browser" in (await browser.get(planted)).text
+    )  # a link that Jon began does not make Jon's person Ida
+    assert "another browser" in (await site.browser().get(planted)).text
+    await browser.get("/account")
+    staff.provider.person |= {"email": "ida@elsewhere.example"}
+    refused = await sign_in(browser, "/account/openid/staff")
+    assert (refused.status_code, "nothing was linked" in refused.text) == (403, True)
+    staff.provider.person |= {"email": "eve@harbour.example"}
+    assert "The provider is linked" in (await sign_in(browser, "/account/openid/staff")).text
+    await other.get("/account")
+    taken = await sign_in(other, "/account/openid/staff")
+    assert (taken.status_code, "is linked to another user" in taken.text) == (409, True)
+    await other.get("/account")
+    staff.provider.back = {"error": "access_denied", "code": ""}
+    assert "did not sign you in" in (await sign_in(other, "/account/openid/staff")).text
+    staff.provider.back = {}
+    await age_sessions(staff.desk, jon)
+    await other.get("/account")
+    unproven = await other.post("/account/openid/staff")
+    assert (unproven.url.path, unproven.url.params["next"]) == ("/account/prove", "/account")
+    assert [each for each in await staff.acts() if "identity" in each] == ["user.identity_linked"]
+
+
+async def test_signing_out_ends_the_session_at_the_provider(staff: Staff, user: MakeUser) -> None:
+    await user("ida@harbour.example", Role.EDITOR)
+    staff.provider.configuration = {"end_session_endpoint": f"{staff.provider.issuer}/logout?realm=a%20b"}
+    site = staff.site()
+    browser = site.browser()
+    await sign_in(browser)
+    left = await browser.post("/sign-out", follow=False)
+    address = httpx.URL(left.headers["refresh"].removeprefix("0; url="))
+    sent = dict(address.params)
+    assert (address.path, sent.pop("realm")) == ("/logout", "a b")
+    token = sent.pop("id_token_hint")
+    assert json.loads(urlsafe_b64decode(token.split(".")[1] + "==="))["sub"] == "p-1"
+    assert sent == {"client_id": "newswire", "post_logout_redirect_uri": "https://news.example/sign-in"}
+    assert "You are signed out here" in left.text
+    assert (await browser.get("/account")).url.path == "/sign-in"
+    await sign_in(browser)
+    staff.provider.answers["/.well-known/openid-configuration"] = 500, {}, b"{}"
+    fresh = Browser(httpx.AsyncClient(transport=httpx.ASGITransport(staff.site().ingest.app), base_url=site.site))
+    staff.desk.browsers.append(fresh)
+    fresh.http.cookies = browser.http.cookies
+    await fresh.get("/desk")
+    assert (await fresh.post("/sign-out")).url.path == "/sign-in"  # the provider is not available
+    assert (await browser.get("/account")).url.path == "/sign-in"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [(None, {}), ("http://10.0.0.1/logout", {}), ("javascript:alert(1)", {}), ("", {"sign_out": False})],
+)
+async def test_without_a_logout_at_the_provider_the_session_here_ends(
+    staff: Staff, user: MakeUser, endpoint: str | None, options: dict[str, Any]
+) -> None:
+    await user("ida@harbour.example", Role.EDITOR)
+    if endpoint is not None:
+        staff.provider.configuration = {"end_session_endpoint": endpoint or f"{staff.provider.issuer}/logout"}
+    browser = staff.site(**options).browser()
+    await sign_in(browser)
+    assert (await browser.post("/sign-out", follow=False)).headers["location"] == "/sign-in"
+    assert (await browser.get("/account")).url.path == "/sign-in"
+
+
+async def test_a_token_that_is_too_long_for_an_address_is_not_sent_there(staff: Staff, user: MakeUser) -> None:
+    await user("ida@harbour.example", Role.EDITOR)
+    staff.provider.configuration = {"end_session_endpoint": f"{staff.provider.issuer}/logout"}
+    staff.provider.person |= {"groups": ["g" * 20] * 200}
+    browser = staff.site().browser()
+    await sign_in(browser)
+    address = (await browser.post("/sign-out", follow=False)).headers["refresh"]
+    assert "id_token_hint" not in address
+    assert "client_id=newswire" in address
+
+
+async def test_a_password_is_removed_while_another_credential_works(staff: Staff, user: MakeUser) -> None:
+    ida = await user("ida@harbour.example", Role.EDITOR)
+    browser, elsewhere = staff.site().browser(), staff.desk.browser()
+    await elsewhere.sign_in(ida.email)
+    await browser.sign_in(ida.email)
+    assert "Remove the password" not in (await browser.get("/account")).text
+    last = await browser.post("/account/password/remove")
+    assert (last.status_code, "could not sign in" in last.text) == (409, True)
+    assert "The provider is linked" in (await sign_in(browser, "/account/openid/staff")).text
+    without = staff.desk.browser()  # the provider was removed from the settings: the link is no way to sign in
+    await without.sign_in(ida.email)
+    assert "Remove the password" not in (await without.get("/account")).text
+    assert (await without.post("/account/password/remove")).status_code == 409
+    assert "Remove the password" in (await browser.get("/account")).text
+    removed = await browser.post("/account/password/remove")
+    assert "The password was removed" in removed.text
+    assert (await elsewhere.get("/account")).url.path == "/sign-in"
+    assert (await staff.desk.browser().sign_in(ida.email)).status_code == 403
+    assert (await staff.acts())[-1] == "user.password_removed"
+    assert await mails_of(staff) == ["identity_linked en", "password_removed en"]
+    still = await browser.post("/account/identities/remove", issuer=staff.provider.issuer)
+    assert still.status_code == 409
+    await age_sessions(staff.desk, ida)
+    await browser.get("/account")
+    assert (await browser.post("/account/password/remove")).url.path == "/account/prove"
 
 
 async def test_attempts_of_a_network_are_limited(staff: Staff) -> None:
@@ -390,27 +527,14 @@ async def test_attempts_of_a_network_are_limited(staff: Staff) -> None:
 async def test_a_third_party_provider(desk: Desk, user: MakeUser) -> None:
     await user("ida@harbour.example", Role.EDITOR)
     person = {"sub": "mock-1", "email": "ida@harbour.example", "email_verified": True}
-    port = free_port()
-    options = ["--port", str(port), "--user-claims", json.dumps(person), "--require-nonce"]
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", *options]) as process:
-        try:
-            staff = Staff(desk, Provider(f"http://localhost:{port}"))
-            await asyncio.to_thread(until, lambda: answers(staff.provider.issuer))
-            browser = staff.site().browser()
-            address = await leave(browser)
-            async with httpx.AsyncClient() as http:
-                answer = await http.post(address, data={"sub": "mock-1"})
-            back = httpx.URL(answer.headers["location"])
-            assert (await browser.get(back.raw_path.decode())).url.path == "/desk"
-        finally:
-            process.terminate()
-
-
-def answers(site: str) -> bool:
-    try:
-        return httpx.get(site, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    with third_party_provider(person) as issuer:
+        staff = Staff(desk, Provider(issuer))
+        browser = staff.site().browser()
+        address = await leave(browser)
+        async with httpx.AsyncClient() as http:
+            answer = await http.post(address, data={"sub": "mock-1"})
+        back = httpx.URL(answer.headers["location"])
+        assert (await browser.get(back.raw_path.decode())).url.path == "/desk"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from newswire.users.records import user_functions
 NOW = 1_800_000_000_000
 WEEK = 7 * 86_400
 IDENTITY = '{"subject":"s","digest":"d"}'
+USABLE = {"passkeys": True, "issuers": ["i", "i/"]}
 
 
 class Store:
@@ -205,11 +206,27 @@ async def test_remove_passkey_keeps_the_last_credential(store: Store) -> None:
     names = [store.key("user", "u1"), store.key("passkeys", "of", "u1"), store.key("identities", "of", "u1")]
     await store.create()
     await store.redis.hset(names[1], mapping={"a": "1", "b": "2"})
-    assert await store.call("remove_passkey", *names, id="c") == b"MISSING"
-    assert await store.call("remove_passkey", *names, id="a") == b"OK"
-    assert await store.call("remove_passkey", *names, id="b") == b"LAST"
+    assert await store.call("remove_passkey", *names, id="c", usable=USABLE) == b"MISSING"
+    assert await store.call("remove_passkey", *names, id="a", usable=USABLE) == b"OK"
+    assert await store.call("remove_passkey", *names, id="b", usable=USABLE) == b"LAST"
+    await store.redis.hset(names[2], "j", IDENTITY)
+    assert await store.call("remove_passkey", *names, id="b", usable=USABLE) == b"LAST", "the provider j is not used"
     await store.redis.hset(names[0], "password", "x")
-    assert await store.call("remove_passkey", *names, id="b") == b"OK"
+    assert await store.call("remove_passkey", *names, id="b", usable=USABLE) == b"OK"
+
+
+async def test_remove_password_keeps_a_credential_that_works(store: Store) -> None:
+    names = [store.key("user", "u1"), store.key("passkeys", "of", "u1"), store.key("identities", "of", "u1")]
+    await store.create()
+    assert await store.call("remove_password", *names, usable=USABLE) == b"MISSING"
+    await store.redis.hset(names[0], "password", "x")
+    await store.redis.hset(names[1], "a", "1")
+    await store.redis.hset(names[2], "i", IDENTITY)
+    none = {"passkeys": False, "issuers": []}
+    assert await store.call("remove_password", *names, usable=none) == b"LAST", "neither works here any more"
+    before = await store.redis.hget(names[0], "revision")
+    assert await store.call("remove_password", *names, usable=none | {"issuers": ["i"]}) == b"OK"
+    assert await store.redis.hmget(names[0], "password", "revision") == [None, str(int(before or 0) + 1).encode()]
 
 
 async def test_link_identity_links_one_person_of_an_issuer_to_one_user(store: Store) -> None:
@@ -220,8 +237,8 @@ async def test_link_identity_links_one_person_of_an_issuer_to_one_user(store: St
     assert await store.call("link_identity", *names("u1"), id="u1", **named) == b"MISSING"
     await store.create()
     await store.create("u2", "jon@harbour.example")
-    for _ in range(2):
-        assert await store.call("link_identity", *names("u1"), id="u1", **named) == b"OK"
+    for status in (b"OK", b"KNOWN"):
+        assert await store.call("link_identity", *names("u1"), id="u1", **named) == status
     assert await store.call("link_identity", *names("u2"), id="u2", **named) == b"TAKEN"
     assert await store.call("link_identity", *names("u1"), id="u1", **named | {"digest": "e"}) == b"TAKEN"
     assert await store.redis.hgetall(store.key("identities")) == {b"d": b"u1"}
@@ -231,9 +248,9 @@ async def test_unlink_identity_keeps_the_last_credential(store: Store) -> None:
     names = [store.key("user", "u1"), store.key("identities"), store.key("identities", "of", "u1")]
     passkeys = store.key("passkeys", "of", "u1")
     await store.create()
-    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"MISSING"
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i", usable=USABLE) == b"MISSING"
     await store.call("link_identity", *names, id="u1", issuer="i", digest="d", identity=IDENTITY)
-    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"LAST"
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i", usable=USABLE) == b"LAST"
     await store.redis.hset(passkeys, "a", "1")
-    assert await store.call("unlink_identity", *names, passkeys, issuer="i") == b"OK"
+    assert await store.call("unlink_identity", *names, passkeys, issuer="i", usable=USABLE) == b"OK"
     assert await store.redis.exists(*names[1:]) == 0

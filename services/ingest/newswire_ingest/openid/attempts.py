@@ -23,11 +23,13 @@ class Aim(StrEnum):
     SIGN_IN = "sign-in"
     PROOF = "proof"
     """A user who is signed in proves its identity again."""
+    LINK = "link"
+    """A user who is signed in links a person of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What is known of a sign-in while the person is at the provider. ``holder``: the browser, or the session of a proof."""
+    """What is known of a sign-in while the person is at the provider. ``holder``: the browser; of a proof or link, the session."""
 
     provider: str
     holder: str

@@ -1,9 +1,10 @@
 """The client of one provider: where it sends people, and what it learns about those who come back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.client import OAuth2Client
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
@@ -21,6 +22,13 @@ from newswire_ingest.openid.id_tokens import LEEWAY_SECONDS, verify
 from newswire_ingest.openid.providers import OpenIdProvider
 
 MAX_CODE_CHARS = 4096
+MAX_HINT_CHARS = 4096
+"""Of an ID token in the address for signing out: servers accept addresses of some 8 KiB, and groups can make tokens longer."""
+_PROMPTS = {
+    Aim.SIGN_IN: {},
+    Aim.PROOF: {"prompt": "login", "max_age": "0"},
+    Aim.LINK: {"prompt": "select_account"},
+}
 _TRUE = (True, "true", "True", "1")
 """How providers write that an address is verified; 1 equals True."""
 
@@ -44,14 +52,17 @@ class Person:
     email: str | None
     name: str
     groups: frozenset[str]
+    id_token: str = field(default="", repr=False)
+    """For signing out at the provider; empty if it is too long for an address."""
 
 
 class OpenIdClient:
     """Newswire as a client of one provider."""
 
-    def __init__(self, provider: OpenIdProvider, redirect_uri: str) -> None:
+    def __init__(self, provider: OpenIdProvider, redirect_uri: str, signed_out_uri: str) -> None:
         self.provider = provider
         self._redirect_uri = redirect_uri
+        self._signed_out_uri = signed_out_uri
         self._discovery = Discovery(provider)
 
     async def authorization_address(self, state: str, attempt: Attempt, login_hint: str = "") -> str:
@@ -68,13 +79,25 @@ class OpenIdClient:
             scope=" ".join(self.provider.scopes),
             code_challenge_method="S256",
         )
-        extra: dict[str, str] = {"prompt": "login", "max_age": "0"} if attempt.aim is Aim.PROOF else {}
-        if login_hint:
-            extra["login_hint"] = login_hint
+        extra = _PROMPTS[attempt.aim] | ({"login_hint": login_hint} if login_hint else {})
         address, _ = client.create_authorization_url(
             endpoints.authorization, state=state, code_verifier=attempt.verifier, nonce=attempt.nonce, **extra
         )
         return str(address)
+
+    async def sign_out_address(self, id_token: str) -> str | None:
+        """Return where a browser ends its session at the provider (OpenID Connect RP-Initiated Logout 1.0).
+
+        None if the provider has no such address, or the setting says that its sessions are left alone.
+
+        Raises:
+            ProviderUnavailableError: the addresses of the provider cannot be fetched.
+        """
+        if not self.provider.sign_out or (address := (await self._discovery.endpoints()).end_session) is None:
+            return None
+        sent = {"client_id": self.provider.client_id, "post_logout_redirect_uri": self._signed_out_uri}
+        hint = {"id_token_hint": id_token} if id_token else {}
+        return str(add_params_to_uri(address, list((hint | sent).items())))
 
     async def person(self, answer: Answer, attempt: Attempt) -> Person:
         """Return who came back.
@@ -103,7 +126,8 @@ class OpenIdClient:
         )
         if attempt.aim is Aim.PROOF:
             _check_recent(claims, attempt.begun)
-        return self._read(endpoints.issuer, await self._completed(endpoints, claims, access_token))
+        person = self._read(endpoints.issuer, await self._completed(endpoints, claims, access_token))
+        return replace(person, id_token=token) if len(token := str(tokens["id_token"])) <= MAX_HINT_CHARS else person
 
     async def _exchange(self, endpoints: Endpoints, code: str, verifier: str) -> dict[str, Any]:
         secret = self.provider.client_secret

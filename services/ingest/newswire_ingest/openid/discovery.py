@@ -1,6 +1,7 @@
 """What a provider publishes about itself: its addresses and its keys, fetched when needed and kept for a time."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any
 from newswire_ingest.openid.bounded_http import fetch_json
 from newswire_ingest.openid.errors import ProviderUnavailableError
 from newswire_ingest.openid.providers import OpenIdProvider, is_acceptable
+
+log = logging.getLogger(__name__)
 
 MAX_AGE = 3600.0
 """Seconds for which addresses and keys are kept."""
@@ -31,6 +34,8 @@ class Endpoints:
     token: str
     keys: str
     userinfo: str | None
+    end_session: str | None
+    """For RP-initiated logout; None if the provider has none, or one that is not acceptable."""
     sends_issuer: bool
     """Whether its answers name the issuer (RFC 9207)."""
     auth_methods: tuple[str, ...]
@@ -101,6 +106,7 @@ class Discovery:
             self._address(found, "token_endpoint"),
             self._address(found, "jwks_uri"),
             self._address(found, "userinfo_endpoint") if userinfo is not None else None,
+            self._end_session(found),
             found.get("authorization_response_iss_parameter_supported") is True,
             tuple(each for each in methods if isinstance(each, str)) if isinstance(methods, list) else (),
         )
@@ -110,6 +116,14 @@ class Discovery:
         if not isinstance(address, str) or len(address) > 2000 or not is_acceptable(address, self._provider.issuer):
             raise ProviderUnavailableError(f"the {name} of {self._provider.issuer} is no acceptable address")
         return address
+
+    def _end_session(self, found: dict[str, Any]) -> str | None:
+        """Return the address for signing out. Without it people can still sign in, so a wrong one is only reported."""
+        try:
+            return self._address(found, "end_session_endpoint") if "end_session_endpoint" in found else None
+        except ProviderUnavailableError as error:
+            log.warning("signing out does not end sessions at a provider", extra={"reason": str(error)})
+            return None
 
     async def _fetch_keys(self) -> list[dict[str, Any]]:
         kept = self._kept.get("endpoints")

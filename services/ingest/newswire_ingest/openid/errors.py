@@ -26,11 +26,15 @@ class UnverifiedEmailError(OpenIdError):
 
 
 class UnknownPersonError(OpenIdError):
-    """Nobody with this address is a user, and no rule makes the person one; or the user is disabled."""
+    """No user has this address and no rule creates one; or the user is disabled."""
 
 
 class OtherIdentityError(OpenIdError):
     """The user with this address is linked to another person of the provider; or the person to another user."""
+
+
+class IdentityTakenError(OpenIdError):
+    """A link was asked for, but the person is linked to another user, or the user to another person of the provider."""
 
 
 class TooManyAttemptsError(OpenIdError):

@@ -65,7 +65,7 @@ def _checked(claims: dict[str, Any], client_id: str, issuer: str, nonce: str) ->
     if claims.get("iss") != issuer or client_id not in audiences:
         raise IdentityRefusedError("the ID token is for another client, or of another issuer")
     if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS:
-        raise IdentityRefusedError("the ID token names nobody")
+        raise IdentityRefusedError("the ID token has no valid subject")
     if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
         raise IdentityRefusedError("the ID token is for another sign-in")
     return claims

@@ -54,6 +54,8 @@ class OpenIdProvider(BaseModel):
     """Claims that the person must have, each with its value: with Google, ``hd`` is the organisation."""
     domains: Annotated[list[_Domain], Field(max_length=100)] = []
     """The domains of addresses that are accepted; empty: all."""
+    sign_out: bool = True
+    """Whether signing out here ends the session at the provider, too, if the provider supports it."""
     groups_claim: _Text = "groups"
     create: Annotated[list[CreationRule], Field(max_length=100)] = []
     """Empty: only those who are users already can sign in."""

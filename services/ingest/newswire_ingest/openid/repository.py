@@ -9,10 +9,9 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.timestamps import epoch_ms, from_epoch_ms
-from newswire.users.models import User
+from newswire.users.models import LastCredentialError, UsableCredentials, User
 from newswire.users.records import user_functions
 from newswire_ingest.openid.errors import OtherIdentityError, UnknownPersonError
-from newswire_ingest.passkeys.models import LastCredentialError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Identities:
             for issuer, content in sorted((name, orjson.loads(stored)) for name, stored in found.items())
         ]
 
-    async def link(self, user: User, issuer: str, subject: str, now: datetime) -> None:
-        """Link a person to a user.
+    async def link(self, user: User, issuer: str, subject: str, now: datetime) -> bool:
+        """Link a person to a user; return whether they were not linked yet.
 
         Raises:
             OtherIdentityError: the user is linked to another person of this issuer, or the person to another user.
@@ -56,20 +55,22 @@ class Identities:
         stored = orjson.dumps({"subject": subject, "linked": epoch_ms(now), "digest": digest}).decode()
         names = [self._user(user.id), self._all, self._of(user.id)]
         arguments = {"id": user.id, "digest": digest, "issuer": issuer, "identity": stored}
-        match await self._functions.call("link_identity", names, arguments):
+        status = await self._functions.call("link_identity", names, arguments)
+        match status:
             case b"TAKEN":
                 raise OtherIdentityError("the user or the person is linked already")
             case b"MISSING":
                 raise UnknownPersonError("the user was deleted")
+        return bool(status == b"OK")
 
-    async def unlink(self, user_id: str, issuer: str) -> bool:
+    async def unlink(self, user_id: str, issuer: str, usable: UsableCredentials) -> bool:
         """Remove the link of a user; return whether there was one.
 
         Raises:
             LastCredentialError: without it, the user could not sign in.
         """
         names = [self._user(user_id), self._all, self._of(user_id), self._keys.key("passkeys", "of", user_id)]
-        status = await self._functions.call("unlink_identity", names, {"issuer": issuer})
+        status = await self._functions.call("unlink_identity", names, {"issuer": issuer, "usable": usable.stored()})
         if status == b"LAST":
             raise LastCredentialError
         return bool(status == b"OK")

@@ -1,4 +1,4 @@
-"""Signing in with a provider: begins attempts, and decides which user came back.
+"""Signing in with a provider: begins attempts, decides which user came back, links and unlinks, and signs out.
 
 Who is who is decided by issuer and subject. An address is looked at once, to find the user who is to be linked, and only if the
 provider says that it belongs to the person.
@@ -6,7 +6,6 @@ provider says that it belongs to the person.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from redis.asyncio import Redis
@@ -15,7 +14,16 @@ from newswire.keys import Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import SYSTEM, Act, Actor
 from newswire.timestamps import utc_now
-from newswire.users.models import EmailTakenError, InvalidUserError, Session, StartedSession, User
+from newswire.users.mail_requests import MailKind
+from newswire.users.models import (
+    EmailTakenError,
+    InvalidUserError,
+    ProviderSession,
+    Session,
+    StartedSession,
+    UsableCredentials,
+    User,
+)
 from newswire.users.names import MAX_NAME_CHARS, check_email, check_name
 from newswire.users.roles import Role
 from newswire.users.service import Client, UserService, actor_of
@@ -23,7 +31,9 @@ from newswire_ingest.openid.attempts import Aim, Attempt, Attempts
 from newswire_ingest.openid.client import Answer, OpenIdClient, Person
 from newswire_ingest.openid.errors import (
     AttemptEndedError,
+    IdentityTakenError,
     OtherIdentityError,
+    ProviderUnavailableError,
     UnknownPersonError,
     UnverifiedEmailError,
 )
@@ -31,14 +41,6 @@ from newswire_ingest.openid.providers import OpenIdProvider
 from newswire_ingest.openid.repository import Identities
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A successful attempt: a new session, or None if the session of the user has its identity proven again."""
-
-    started: StartedSession | None
-    following: str
 
 
 class OpenIdService:
@@ -50,6 +52,7 @@ class OpenIdService:
         keys: Keyspace,
         users: UserService,
         clients: Mapping[str, OpenIdClient],
+        usable: UsableCredentials,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.clients = clients
@@ -57,6 +60,7 @@ class OpenIdService:
         self._redis = redis
         self._keys = keys
         self._users = users
+        self._usable = usable
         self._attempts = Attempts(redis, keys)
         self._clock = clock
 
@@ -66,53 +70,102 @@ class OpenIdService:
         return [each.provider for each in self.clients.values()]
 
     async def begin(
-        self, provider: str, holder: str, following: str, client: Client, *, user: User | None = None
+        self, provider: str, aim: Aim, holder: str, following: str, client: Client, *, login_hint: str = ""
     ) -> str:
-        """Return the address to send a person to. ``user``: who is signed in, and proves its identity again.
+        """Return the address to send a person to. ``holder``: the browser, or, of a user who is signed in, the session.
 
         Raises:
             TooManyAttemptsError: too many sign-ins were begun from this network.
             ProviderUnavailableError: the provider cannot be reached.
         """
-        aim, begun = Aim.PROOF if user else Aim.SIGN_IN, int(self._clock().timestamp())
+        begun = int(self._clock().timestamp())
         state, attempt = await self._attempts.begin(provider, holder, aim, following, begun, client.network)
-        return await self.clients[provider].authorization_address(state, attempt, user.email if user else "")
+        return await self.clients[provider].authorization_address(state, attempt, login_hint)
 
-    async def finish(
-        self, provider: str, answer: Answer, browser: str, client: Client, signed_in: tuple[Session, User] | None
-    ) -> Finished:
-        """Sign in who came back from a provider, or record that a user proved its identity again.
+    async def resume(self, provider: str, state: str, browser: str, session: Session | None) -> Attempt:
+        """Use up the attempt of a person who came back from a provider, and return it.
+
+        Raises:
+            AttemptEndedError: there is none, or another browser or session began it.
+        """
+        attempt = await self._attempts.use(provider, state)
+        if attempt.holder != (browser if attempt.aim is Aim.SIGN_IN else session.id if session else ""):
+            raise AttemptEndedError
+        return attempt
+
+    async def sign_in(self, attempt: Attempt, answer: Answer, client: Client) -> StartedSession:
+        """Sign in who came back from a provider.
 
         Raises:
             newswire_ingest.openid.errors.OpenIdError: the subclass says why not.
         """
-        attempt = await self._attempts.use(provider, answer.state)
-        if attempt.holder != (browser if attempt.aim is Aim.SIGN_IN else signed_in[0].id if signed_in else ""):
-            raise AttemptEndedError
-        person = await self.clients[provider].person(answer, attempt)
-        if attempt.aim is Aim.PROOF and signed_in is not None:
-            return await self._prove(person, attempt, *signed_in)
-        user = await self._user_of(person, self.clients[provider].provider, client)
+        person = await self.clients[attempt.provider].person(answer, attempt)
+        user = await self._user_of(person, self.clients[attempt.provider].provider, client)
         if user.disabled_at is not None:
             raise UnknownPersonError("the user is disabled")
-        return Finished(await self._users.start_session(user, client, method="openid"), attempt.following)
+        at_provider = ProviderSession(attempt.provider, person.id_token)
+        return await self._users.start_session(user, client, method="openid", at_provider=at_provider)
 
-    async def unlink(self, user: User, issuer: str, *, by: Actor) -> bool:
-        """Remove the link of a user to a person of a provider; return whether there was one.
+    async def prove(self, attempt: Attempt, answer: Answer, session: Session, user: User) -> None:
+        """Record that a user who came back from a provider proved its identity again.
 
         Raises:
-            newswire_ingest.passkeys.models.LastCredentialError: without it, the user could not sign in.
+            newswire_ingest.openid.errors.OpenIdError: the subclass says why not.
         """
-        removed = await self.identities.unlink(user.id, issuer)
-        if removed:
-            await audit.record(self._redis, self._keys, by, Act.USER_IDENTITY_UNLINKED, "user", user.id, issuer=issuer)
-        return removed
-
-    async def _prove(self, person: Person, attempt: Attempt, session: Session, user: User) -> Finished:
+        person = await self.clients[attempt.provider].person(answer, attempt)
         if await self.identities.find_user(person.issuer, person.subject) != user.id:
             raise OtherIdentityError("another person proved its identity")
         await self._users.sessions.confirm_identity(session)
-        return Finished(None, attempt.following)
+
+    async def link(
+        self, attempt: Attempt, answer: Answer, user: User, *, by: Actor, language: str | None = None
+    ) -> None:
+        """Link the person who came back from a provider to the user who is signed in, whatever its address is.
+
+        Raises:
+            IdentityTakenError: the person is linked to another user, or the user to another person of the provider.
+            newswire_ingest.openid.errors.OpenIdError: the subclass says why not.
+        """
+        client = self.clients[attempt.provider]
+        person = await client.person(answer, attempt)
+        if client.provider.domains:
+            _accepted_email(person, client.provider)
+        try:
+            await self._link(person, user, by=by, language=language)
+        except OtherIdentityError as error:
+            raise IdentityTakenError(str(error)) from None
+
+    async def unlink(self, user: User, issuer: str, *, by: Actor, language: str | None = None) -> bool:
+        """Remove the link of a user to a person of a provider, and notify the user by mail; return whether there was one.
+
+        Raises:
+            newswire.users.models.LastCredentialError: without it, the user could not sign in.
+        """
+        removed = await self.identities.unlink(user.id, issuer, self._usable)
+        if removed:
+            await audit.record(self._redis, self._keys, by, Act.USER_IDENTITY_UNLINKED, "user", user.id, issuer=issuer)
+            await self._users.mails.add(MailKind.IDENTITY_UNLINKED, user_id=user.id, language=language)
+        return removed
+
+    async def sign_out_address(self, at_provider: ProviderSession | None) -> str | None:
+        """Return where a browser ends the session at a provider; None if there is none to end, or the provider is not available."""
+        client = self.clients.get(at_provider.provider) if at_provider else None
+        if at_provider is None or client is None:
+            return None
+        try:
+            return await client.sign_out_address(at_provider.id_token)
+        except ProviderUnavailableError as error:
+            log.warning(
+                "a session at a provider was not ended",
+                extra={"provider": at_provider.provider, "reason": str(error)[:300]},
+            )
+            return None
+
+    async def _link(self, person: Person, user: User, *, by: Actor, language: str | None) -> None:
+        if await self.identities.link(user, person.issuer, person.subject, self._clock()):
+            details = {"issuer": person.issuer, "subject": person.subject}
+            await audit.record(self._redis, self._keys, by, Act.USER_IDENTITY_LINKED, "user", user.id, **details)
+            await self._users.mails.add(MailKind.IDENTITY_LINKED, user_id=user.id, language=language)
 
     async def _user_of(self, person: Person, provider: OpenIdProvider, client: Client) -> User:
         """Return the user who is a person: the linked one, else the one with its address, else a new one."""
@@ -128,23 +181,20 @@ class OpenIdService:
             user = await self._create(person, email, provider)
         elif user.disabled_at is not None:
             raise UnknownPersonError("the user is disabled")
-        await self.identities.link(user, person.issuer, person.subject, self._clock())
-        details = {"issuer": person.issuer, "subject": person.subject}
-        by = actor_of(user, client)
-        await audit.record(self._redis, self._keys, by, Act.USER_IDENTITY_LINKED, "user", user.id, **details)
+        await self._link(person, user, by=actor_of(user, client), language=None)
         return user
 
     async def _create(self, person: Person, email: str, provider: OpenIdProvider) -> User:
         memberships = _memberships(person, email, provider)
         if not memberships:
-            raise UnknownPersonError("nobody with this address is a user, and no rule makes the person one")
+            raise UnknownPersonError("no user has this address, and no rule creates one")
         try:
             return await self._users.create(email, _name(person, email), memberships, by=SYSTEM)
         except EmailTakenError:  # by another sign-in of the same person, at the same time
             raise AttemptEndedError from None
         except InvalidUserError as error:
             log.warning("a user could not be created at its first sign-in", extra={"reason": str(error)})
-            raise UnknownPersonError("the rule that makes the person a user cannot be followed") from None
+            raise UnknownPersonError("the rule that creates the user cannot be applied") from None
 
 
 def _accepted_email(person: Person, provider: OpenIdProvider) -> str:

@@ -67,10 +67,6 @@ class TooManyPasskeysError(PasskeyError):
     """The user has `MAX_PASSKEYS`."""
 
 
-class LastCredentialError(PasskeyError):
-    """Without this passkey, the user could not sign in."""
-
-
 class InvalidNameError(PasskeyError, ValueError):
     """The name of a passkey is not accepted; the message says why."""
 

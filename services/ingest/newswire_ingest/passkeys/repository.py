@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.timestamps import epoch_ms, from_epoch_ms
+from newswire.users.models import LastCredentialError, UsableCredentials
 from newswire.users.records import user_functions
 from newswire_ingest.passkeys.models import (
     MAX_PASSKEYS,
-    LastCredentialError,
     Passkey,
     PasskeyRefusedError,
     PasskeyTakenError,
@@ -63,14 +63,14 @@ class Passkeys:
         arguments = {"id": passkey.id, "before": _stored(passkey), "after": _stored(after)}
         return bool(await self._functions.call("replace_passkey", [self._of(user_id)], arguments))
 
-    async def remove(self, user_id: str, passkey_id: str) -> bool:
+    async def remove(self, user_id: str, passkey_id: str, usable: UsableCredentials) -> bool:
         """Remove a passkey; return whether there was one.
 
         Raises:
             LastCredentialError: the user has no other way to sign in.
         """
         names = [self._user(user_id), self._of(user_id), self._keys.key("identities", "of", user_id)]
-        status = await self._functions.call("remove_passkey", names, {"id": passkey_id})
+        status = await self._functions.call("remove_passkey", names, {"id": passkey_id, "usable": usable.stored()})
         if status == b"LAST":
             raise LastCredentialError
         return bool(status == b"OK")

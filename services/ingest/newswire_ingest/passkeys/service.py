@@ -15,7 +15,8 @@ from newswire.keys import Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import Act, Actor
 from newswire.timestamps import utc_now
-from newswire.users.models import Session, StartedSession, User
+from newswire.users.mail_requests import MailKind
+from newswire.users.models import Session, StartedSession, UsableCredentials, User
 from newswire.users.service import Client, UserService, actor_of
 from newswire.users.sign_in_limits import SignInLimits
 from newswire.validation.characters import label_violation
@@ -50,12 +51,15 @@ class PasskeyService:
         tokens: SignedTokens,
         site: RelyingParty,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        usable: UsableCredentials = UsableCredentials(passkeys=True),
     ) -> None:
         self.site = site
         self.passkeys = Passkeys(redis, keys)
         self._redis = redis
         self._keys = keys
         self._users = users
+        self._usable = usable
         self._challenges = Challenges(redis, keys, tokens)
         self._limits = SignInLimits(redis, keys)
         self._clock = clock
@@ -68,8 +72,10 @@ class PasskeyService:
         challenge = await self._challenges.new(Ceremony.REGISTRATION, session.id)
         return registration_options(self.site, user, await self.passkeys.list(user.id), challenge)
 
-    async def add(self, user: User, session: Session, sent: str, name: str, *, by: Actor) -> Passkey:
-        """Add the passkey that an authenticator made.
+    async def add(
+        self, user: User, session: Session, sent: str, name: str, *, by: Actor, language: str | None = None
+    ) -> Passkey:
+        """Add the passkey that an authenticator made. The user is notified by mail.
 
         Raises:
             InvalidNameError: the name is empty, too long, or contains characters that names do not have.
@@ -91,22 +97,24 @@ class PasskeyService:
         )
         await self.passkeys.add(user.id, passkey)
         await self._record(by, Act.USER_PASSKEY_ADDED, user.id, passkey, synced=passkey.synced)
+        await self._users.mails.add(MailKind.PASSKEY_ADDED, user_id=user.id, language=language)
         return passkey
 
-    async def remove(self, user: User, passkey_id: str, *, by: Actor) -> bool:
-        """Remove a passkey; return whether there was one.
+    async def remove(self, user: User, passkey_id: str, *, by: Actor, language: str | None = None) -> bool:
+        """Remove a passkey, and notify the user by mail; return whether there was one.
 
         Raises:
-            LastCredentialError: without it, the user could not sign in.
+            newswire.users.models.LastCredentialError: without it, the user could not sign in.
         """
         passkey = await self.passkeys.find(user.id, passkey_id)
-        if passkey is None or not await self.passkeys.remove(user.id, passkey_id):
+        if passkey is None or not await self.passkeys.remove(user.id, passkey_id, self._usable):
             return False
         await self._record(by, Act.USER_PASSKEY_REMOVED, user.id, passkey)
+        await self._users.mails.add(MailKind.PASSKEY_REMOVED, user_id=user.id, language=language)
         return True
 
     async def sign_in_options(self, browser: str) -> str:
-        """Return what a browser asks for any passkey of this site, as JSON. ``browser``: what tells it from others."""
+        """Return what a browser asks for any passkey of this site, as JSON. ``browser``: its hashed token."""
         await _load_ceremonies()
         from newswire_ingest.passkeys.ceremonies import assertion_options
 

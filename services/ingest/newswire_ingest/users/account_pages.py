@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from newswire.users.models import InvalidUserError, WeakPasswordError
+from newswire.users.models import InvalidUserError, UsableCredentials, WeakPasswordError
 from newswire.users.service import UserService, actor_of
 from newswire.users.sign_in_limits import TooManyFailuresError
 from newswire.workspace.browser_sessions import BrowserSessions, SignedIn, client_of_request, local_path
@@ -35,12 +35,16 @@ class AccountView:
     passkeys: PasskeyService | None
     openid: OpenIdService
     workspace: Workspace
+    usable: UsableCredentials
 
     async def account(
         self, request: Request, signed_in: SignedIn, shown: Mapping[str, str] | None = None, *, status: int = 200
     ) -> Response:
         """Return the page. ``shown``: what was done, or what is wrong with which field, and what was typed there."""
         is_fresh = self.service.sessions.is_fresh(signed_in.session)
+        passkeys = await self.passkeys.passkeys.list(signed_in.user.id) if self.passkeys else None
+        identities = await self.openid.identities.list(signed_in.user.id)
+        linked = {each.issuer.rstrip("/") for each in identities}
         return self.workspace.page(
             request,
             "account.html",
@@ -52,17 +56,28 @@ class AccountView:
             sessions=await self.service.sessions.list(signed_in.user.id),
             shown=shown or {},
             browser_name=browser_name,
-            passkeys=await self.passkeys.passkeys.list(signed_in.user.id) if self.passkeys else None,
+            passkeys=passkeys,
             max_passkeys=MAX_PASSKEYS,
             suggested=browser_name(request.headers.get("user-agent", "")),
-            identities=await self.openid.identities.list(signed_in.user.id),
+            identities=identities,
+            linkable=[each for each in self.openid.providers if each.issuer.rstrip("/") not in linked],
+            is_password_removable=bool(passkeys or any(each.issuer in self.usable.issuers for each in identities)),
             labels={each.issuer.rstrip("/"): each.label for each in self.openid.providers},
             passkeys_at=self._other_address(request),
             is_fresh=is_fresh,
         )
 
-    async def prove(self, request: Request, signed_in: SignedIn, status: int = 200, error: str = "") -> Response:
-        """Return the page on which a user proves its identity again."""
+    async def prove(
+        self,
+        request: Request,
+        signed_in: SignedIn,
+        status: int = 200,
+        error: str = "",
+        *,
+        provider_error: str = "",
+        following: str = "",
+    ) -> Response:
+        """Return the page on which a user proves its identity again. ``following``: where to, if the request does not name it."""
         here = self.passkeys if not self._other_address(request) else None
         with_passkeys = bool(here and await here.passkeys.list(signed_in.user.id))
         linked = {each.issuer.rstrip("/") for each in await self.openid.identities.list(signed_in.user.id)}
@@ -74,7 +89,8 @@ class AccountView:
             status=status,
             scripts=[PASSKEYS_SCRIPT] if with_passkeys else (),
             error=error,
-            following=local_path(request.query_params.get("next", ""), ACCOUNT_PATH),
+            provider_error=provider_error,
+            following=local_path(request.query_params.get("next", "") or following, ACCOUNT_PATH),
             with_passkeys=with_passkeys,
             providers=[each for each in self.openid.providers if each.issuer.rstrip("/") in linked],
         )
@@ -98,6 +114,8 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             "saved": "saved",
             "passkey": "passkey_added",
             "passkey-removed": "passkey_removed",
+            "password-removed": "password_removed",
+            "identity": "identity_linked",
             "identity-removed": "identity_removed",
         }
         wording = texts(workspace.language(request), PACKAGE)

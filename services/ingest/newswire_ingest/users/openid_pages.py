@@ -1,4 +1,4 @@
-"""The routes by which users sign in with a provider of OpenID Connect, and prove with it who they are."""
+"""The routes by which users sign in with a provider of OpenID Connect, prove their identity again, and link it."""
 
 import logging
 from collections.abc import Mapping
@@ -11,16 +11,20 @@ from newswire.users.service import actor_of
 from newswire.workspace.browser_sessions import (
     SIGN_IN_PATH,
     BrowserSessions,
+    SignedIn,
     check_origin,
     client_of_request,
     local_path,
 )
+from newswire.workspace.browser_tokens import BrowserTokens
 from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
+from newswire_ingest.openid.attempts import Aim, Attempt
 from newswire_ingest.openid.client import Answer
 from newswire_ingest.openid.errors import (
     AttemptEndedError,
     IdentityRefusedError,
+    IdentityTakenError,
     OpenIdError,
     OtherIdentityError,
     ProviderRefusedError,
@@ -30,10 +34,8 @@ from newswire_ingest.openid.errors import (
     UnverifiedEmailError,
 )
 from newswire_ingest.openid.service import OpenIdService
-from newswire_ingest.passkeys.models import LastCredentialError
-from newswire_ingest.users.account_pages import PROVE_PATH, AccountView
-from newswire_ingest.users.passkey_pages import BrowserTokens
-from newswire_ingest.users.sign_in_pages import PACKAGE, SignInForm
+from newswire_ingest.users.account_pages import PROVE_PATH, AccountView, prove_address
+from newswire_ingest.users.sign_in_pages import PACKAGE, SignInForm, leave
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,14 @@ _TEXTS: Mapping[type[OpenIdError], tuple[int, str]] = {
     UnknownPersonError: (403, "unknown_person"),
     OtherIdentityError: (403, "other_identity"),
     TooManyAttemptsError: (429, "too_many_attempts"),
+    IdentityTakenError: (409, "identity_taken"),
 }
+_LINK_TEXTS: Mapping[type[OpenIdError], str] = {
+    IdentityRefusedError: "link_refused",
+    UnverifiedEmailError: "link_refused",
+    UnknownPersonError: "link_refused",
+}
+"""Where the others speak of signing in."""
 
 
 def router(
@@ -65,28 +74,28 @@ def router(
         if name not in service.clients:
             raise not_found("provider")
 
-    def leave(request: Request, address: str, provider: str) -> Response:
-        """Return the page that leads to the provider.
-
-        It is no redirect: browsers apply the policy of the page with the form to every redirect that follows its sending, and
-        providers redirect further, to addresses that are not known here.
-        """
-        label = service.clients[provider].provider.label
-        following = {"Refresh": f"0; url={address}"}
-        return workspace.page(
-            request, "leaving.html", None, package=PACKAGE, headers=following, address=address, label=label
-        )
-
-    def refused(request: Request, provider: str, error: OpenIdError) -> Response:
+    async def refused(
+        request: Request, provider: str, error: OpenIdError, signed_in: SignedIn | None, attempt: Attempt | None = None
+    ) -> Response:
+        """Return the page from which the person began, with what went wrong."""
         label = service.clients[provider].provider.label
         log.warning(
             "a sign-in with a provider failed",
             extra={"provider": provider, "kind": type(error).__name__, "reason": str(error)[:300]},
         )
         status, name = _TEXTS[type(error)]
-        wording = texts(workspace.language(request), PACKAGE)
+        if attempt is not None and attempt.aim is Aim.LINK:
+            name = _LINK_TEXTS.get(type(error), name)
+        wording = texts(workspace.language(request), PACKAGE)[name].format(provider=label)
         headers = {"Retry-After": str(error.seconds)} if isinstance(error, TooManyAttemptsError) else {}
-        return form.show(request, error=wording[name].format(provider=label), status=status, **headers)
+        if signed_in is None:
+            return form.show(request, error=wording, status=status, **headers)
+        if attempt is not None and attempt.aim is Aim.PROOF:
+            response = await view.prove(request, signed_in, status, provider_error=wording, following=attempt.following)
+        else:
+            response = await view.account(request, signed_in, {"identity_error": wording}, status=status)
+        response.headers.update(headers)
+        return response
 
     @routes.post(f"{OPENID_PATH}/{{provider}}")
     async def begin(request: Request, provider: str) -> Response:
@@ -95,53 +104,59 @@ def router(
         browser, new_token = tokens.ensure(request)
         following = local_path(request.query_params.get("next", ""), "")
         try:
-            address = await service.begin(provider, browser, following, client_of_request(request))
+            address = await service.begin(provider, Aim.SIGN_IN, browser, following, client_of_request(request))
         except OpenIdError as error:
-            return refused(request, provider, error)
-        response = leave(request, address, provider)
+            return await refused(request, provider, error, None)
+        response = leave(workspace, request, address, service.clients[provider].provider.label)
         tokens.set(response, new_token)
         return response
 
     @routes.get(f"{OPENID_PATH}/{{provider}}/callback")
     async def finish(request: Request, provider: str) -> Response:
         check_provider(provider)
-        sent = request.query_params
+        sent, client = request.query_params, client_of_request(request)
         answer = Answer(*(sent.get(name, "") for name in ("code", "state", "iss", "error")))
-        signed_in = await browsers.find(request)
-        session = (signed_in.session, signed_in.user) if signed_in else None
+        signed_in, attempt = await browsers.find(request), None
         try:
-            done = await service.finish(provider, answer, tokens.find(request), client_of_request(request), session)
+            session = signed_in.session if signed_in else None
+            attempt = await service.resume(provider, answer.state, tokens.find(request), session)
+            if attempt.aim is Aim.SIGN_IN or signed_in is None:
+                started = await service.sign_in(attempt, answer, client)
+                return form.welcome(started, local_path(attempt.following, ""))
+            if attempt.aim is Aim.PROOF:
+                await service.prove(attempt, answer, signed_in.session, signed_in.user)
+            else:
+                by, language = actor_of(signed_in.user, client), workspace.language(request)
+                await service.link(attempt, answer, signed_in.user, by=by, language=language)
         except OpenIdError as error:
-            return refused(request, provider, error)
-        if done.started is not None:
-            return form.welcome(done.started, local_path(done.following, ""))
-        return RedirectResponse(local_path(done.following, ACCOUNT_PATH), 303)
+            return await refused(request, provider, error, signed_in, attempt)
+        return RedirectResponse(local_path(attempt.following, ACCOUNT_PATH), 303)
+
+    async def begin_signed_in(
+        request: Request, provider: str, signed_in: SignedIn, aim: Aim, following: str
+    ) -> Response:
+        check_provider(provider)
+        hint = signed_in.user.email if aim is Aim.PROOF else ""
+        client = client_of_request(request)
+        try:
+            address = await service.begin(provider, aim, signed_in.session.id, following, client, login_hint=hint)
+        except OpenIdError as error:
+            return await refused(request, provider, error, signed_in)
+        return leave(workspace, request, address, service.clients[provider].provider.label)
 
     @routes.post(f"{PROVE_PATH}/openid/{{provider}}")
     async def prove(request: Request, provider: str) -> Response:
         signed_in = await browsers.require(request)
         await browsers.read_form(request, signed_in)
-        check_provider(provider)
         following = local_path(request.query_params.get("next", ""), ACCOUNT_PATH)
-        client = client_of_request(request)
-        try:
-            address = await service.begin(provider, signed_in.session.id, following, client, user=signed_in.user)
-        except OpenIdError as error:
-            return refused(request, provider, error)
-        return leave(request, address, provider)
+        return await begin_signed_in(request, provider, signed_in, Aim.PROOF, following)
 
-    @routes.post(f"{ACCOUNT_PATH}/identities/remove")
-    async def unlink(request: Request) -> Response:
+    @routes.post(f"{ACCOUNT_PATH}/openid/{{provider}}")
+    async def link(request: Request, provider: str) -> Response:
         signed_in = await browsers.require(request)
-        sent = await browsers.read_form(request, signed_in)
-        if not view.service.sessions.is_fresh(signed_in.session):
-            return RedirectResponse(PROVE_PATH, 303)
-        by = actor_of(signed_in.user, client_of_request(request))
-        try:
-            await service.unlink(signed_in.user, sent.one("issuer"), by=by)
-        except LastCredentialError:
-            wording = texts(workspace.language(request), PACKAGE)
-            return await view.account(request, signed_in, {"identity_error": wording["last_identity"]}, status=409)
-        return RedirectResponse(f"{ACCOUNT_PATH}?done=identity-removed", 303)
+        await browsers.read_form(request, signed_in)
+        if not browsers.is_fresh(signed_in):
+            return RedirectResponse(prove_address(ACCOUNT_PATH), 303)
+        return await begin_signed_in(request, provider, signed_in, Aim.LINK, f"{ACCOUNT_PATH}?done=identity")
 
     return routes

@@ -1,8 +1,5 @@
-"""The routes with which browsers add, use and remove passkeys. The pages themselves are those of sign-in and account."""
+"""The routes with which browsers add and use passkeys. The pages themselves are those of sign-in and account."""
 
-import hashlib
-import re
-import secrets
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
@@ -19,12 +16,12 @@ from newswire.workspace.browser_sessions import (
     client_of_request,
     local_path,
 )
+from newswire.workspace.browser_tokens import BrowserTokens
 from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
 from newswire_ingest.passkeys.models import (
     ChallengeExpiredError,
     InvalidNameError,
-    LastCredentialError,
     PasskeyError,
     PasskeyTakenError,
     TooManyPasskeysError,
@@ -34,39 +31,12 @@ from newswire_ingest.users.account_pages import PROVE_PATH, AccountView
 from newswire_ingest.users.sign_in_pages import PACKAGE, SignInForm, too_many_failures
 
 PASSKEYS_PATH = f"{ACCOUNT_PATH}/passkeys"
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _TEXTS: Mapping[type[PasskeyError], str] = {
     ChallengeExpiredError: "passkey_expired",
     InvalidNameError: "invalid_passkey_name",
-    LastCredentialError: "last_credential",
     PasskeyTakenError: "passkey_known",
     TooManyPasskeysError: "too_many_passkeys",
 }
-
-
-class BrowserTokens:
-    """Tells browsers in which nobody is signed in yet from each other, by a cookie: a challenge is bound to one of them."""
-
-    def __init__(self, *, secure: bool) -> None:
-        self._secure = secure
-        self._cookie = "__Host-newswire-browser" if secure else "newswire-browser"
-
-    def find(self, request: Request) -> str:
-        """Return the token of a browser, hashed; empty if it has none."""
-        token = request.cookies.get(self._cookie, "")
-        return hashlib.sha256(token.encode()).hexdigest() if _TOKEN.fullmatch(token) else ""
-
-    def ensure(self, request: Request) -> tuple[str, str]:
-        """Return the hashed token of a browser, and the token to set; the latter is empty if the browser has one."""
-        if found := self.find(request):
-            return found, ""
-        token = secrets.token_urlsafe(32)
-        return hashlib.sha256(token.encode()).hexdigest(), token
-
-    def set(self, response: Response, token: str) -> None:
-        """Give a browser its token, until the browser is closed."""
-        if token:
-            response.set_cookie(self._cookie, token, path="/", secure=self._secure, httponly=True, samesite="lax")
 
 
 def router(
@@ -129,27 +99,14 @@ def _add_account(
             return RedirectResponse(PROVE_PATH, 303)
         name, by = sent.one("name"), actor_of(signed_in.user, client_of_request(request))
         try:
-            await service.add(signed_in.user, signed_in.session, sent.one("credential"), name, by=by)
+            language = workspace.language(request)
+            await service.add(signed_in.user, signed_in.session, sent.one("credential"), name, by=by, language=language)
         except PasskeyError as error:
             wording = texts(workspace.language(request), PACKAGE)
             field = "passkey_name_error" if isinstance(error, InvalidNameError) else "passkey_error"
             shown = {field: wording[_TEXTS.get(type(error), "passkey_refused")], "passkey_name": name[:200]}
             return await view.account(request, signed_in, shown, status=422)
         return RedirectResponse(f"{ACCOUNT_PATH}?done=passkey", 303)
-
-    @routes.post(f"{PASSKEYS_PATH}/remove")
-    async def remove_passkey(request: Request) -> Response:
-        signed_in = await browsers.require(request)
-        sent = await browsers.read_form(request, signed_in)
-        if not view.service.sessions.is_fresh(signed_in.session):
-            return RedirectResponse(PROVE_PATH, 303)
-        by = actor_of(signed_in.user, client_of_request(request))
-        try:
-            await service.remove(signed_in.user, sent.one("passkey"), by=by)
-        except LastCredentialError:
-            wording = texts(workspace.language(request), PACKAGE)
-            return await view.account(request, signed_in, {"passkey_error": wording["last_credential"]}, status=409)
-        return RedirectResponse(f"{ACCOUNT_PATH}?done=passkey-removed", 303)
 
 
 def _add_proof(

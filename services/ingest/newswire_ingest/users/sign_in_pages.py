@@ -24,6 +24,7 @@ from newswire.workspace.browser_sessions import (
 from newswire.workspace.frame import Workspace, home_of
 from newswire.workspace.texts import texts
 from newswire_ingest.openid.providers import OpenIdProvider
+from newswire_ingest.openid.service import OpenIdService
 from newswire_ingest.passkeys.models import RelyingParty
 
 PACKAGE = "newswire_ingest.users"
@@ -68,7 +69,28 @@ class SignInForm:
         return response
 
 
-def router(service: UserService, browsers: BrowserSessions, workspace: Workspace, form: SignInForm) -> APIRouter:
+def leave(workspace: Workspace, request: Request, address: str, provider: str, *, signs_out: bool = False) -> Response:
+    """Return the page that leads to a provider.
+
+    It is no redirect: browsers apply the policy of the page with the form to every redirect that follows its sending, and
+    providers redirect further, to addresses that are not known here.
+    """
+    following = {"Refresh": f"0; url={address}"}
+    return workspace.page(
+        request,
+        "leaving.html",
+        None,
+        package=PACKAGE,
+        headers=following,
+        address=address,
+        label=provider,
+        signs_out=signs_out,
+    )
+
+
+def router(
+    service: UserService, browsers: BrowserSessions, workspace: Workspace, form: SignInForm, openid: OpenIdService
+) -> APIRouter:
     """Return the pages."""
     routes = workspace.routes()
 
@@ -102,7 +124,11 @@ def router(service: UserService, browsers: BrowserSessions, workspace: Workspace
             await browsers.read_form(request, signed_in)
             by = actor_of(signed_in.user, client_of_request(request))
             await service.sign_out(signed_in.user, signed_in.session.id, by=by)
-        response = RedirectResponse(SIGN_IN_PATH, 303)
+        response: Response = RedirectResponse(SIGN_IN_PATH, 303)
+        at_provider = signed_in.session.at_provider if signed_in else None
+        if at_provider and (address := await openid.sign_out_address(at_provider)):
+            label = openid.clients[at_provider.provider].provider.label
+            response = leave(workspace, request, address, label, signs_out=True)
         browsers.clear(response)
         return response
 

@@ -30,6 +30,8 @@ BATCH = 10
 _LEASE_MS = 300_000
 _LINKS = {MailKind.INVITATION: LinkPurpose.INVITATION, MailKind.PASSWORD_LINK: LinkPurpose.RESET_PASSWORD}
 
+_PASSWORD_WARNINGS = (MailKind.PASSWORD_CHANGED, MailKind.EMAIL_CHANGED)
+
 
 class UserMails:
     """Sends the mails to users; any number of processes share the work."""
@@ -108,6 +110,7 @@ class UserMails:
             return f"{self._frame.site}/portal"
         purpose = _LINKS.get(request.kind)
         if purpose is None:
-            return f"{self._frame.site}/forgot-password" if user.has_password else f"{self._frame.site}/account"
+            asks_for_password = user.has_password and request.kind in _PASSWORD_WARNINGS
+            return f"{self._frame.site}/forgot-password" if asks_for_password else f"{self._frame.site}/account"
         by = Actor(ActorType.SYSTEM, address=request.client)
         return f"{self._frame.site}/{purpose}/{await self._users.make_link(user, purpose, by=by)}"
