@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from starlette.responses import StreamingResponse
 
@@ -176,6 +178,25 @@ async def test_every_response_is_that_of_the_framework(redis: Redis, monkeypatch
     shown_texts = [text for _, _, text in direct.values()]
     assert "note|guard|first|of_path special|1|special|SPECIAL|/v1/things/{thing}|{'thing': 'special'}" in shown_texts
     assert not any("hidden" in text or "secret" in text for text in shown_texts)
+
+
+async def test_spans_have_the_names_that_the_framework_gives_them(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, recorded_spans: InMemorySpanExporter
+) -> None:
+    async def spans(app: FastAPI) -> list[tuple[str, dict[str, Any]]]:
+        recorded_spans.clear()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="https://news.example") as http:
+            for method, path in REQUESTS:
+                await http.request(method, path, content=b"sent")
+        made = [each for each in recorded_spans.get_finished_spans() if each.kind is SpanKind.SERVER]
+        return [(each.name, dict(each.attributes or {})) for each in made]
+
+    direct = await spans(app_of(redis))
+    monkeypatch.setattr(direct_routes, "_handler", lambda _: None)
+    assert direct == await spans(app_of(redis))
+    names = {name for name, _ in direct}
+    assert {"HEAD /v1/things/{thing}", "POST /v1/things/special", "GET /v1/things/{thing}/parts"} <= names
 
 
 async def test_a_route_is_called_directly_unless_it_needs_the_framework(redis: Redis) -> None:

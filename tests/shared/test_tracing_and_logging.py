@@ -7,8 +7,15 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 from newswire.observability import json_logging, tracing
+from newswire.observability.span_export import EntryPointSampler
+from newswire.storage.redis_client import open_redis
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -84,6 +91,71 @@ def test_an_event_names_the_span_of_its_request_where_spans_are_recorded() -> No
 
 def test_no_spans_are_recorded_without_a_provider() -> None:
     assert not tracing.is_set_up()
+
+
+def request(span: trace.Tracer, flags: str) -> None:
+    """Record a request of a caller that sends this flag."""
+    parent = trace.SpanContext(int(TRACE, 16), int(SPAN, 16), True, trace.TraceFlags(int(flags, 16)))
+    with span.start_as_current_span("GET /", tracing.inside(parent), trace.SpanKind.SERVER):
+        pass
+
+
+def test_the_operator_decides_what_is_recorded_and_not_the_caller() -> None:
+    for ratio, flags, count in [(1.0, "00", 1), (1.0, "01", 1), (0.0, "01", 0)]:
+        kept, provider = InMemorySpanExporter(), TracerProvider(EntryPointSampler(ParentBasedTraceIdRatio(ratio)))
+        provider.add_span_processor(SimpleSpanProcessor(kept))
+        request(provider.get_tracer("test"), flags)
+        assert len(kept.get_finished_spans()) == count, (ratio, flags)
+
+
+def test_calls_that_belong_to_no_request_are_not_recorded(recorded_spans: InMemorySpanExporter) -> None:
+    with tracing.span("PING", trace.SpanKind.CLIENT, {}), tracing.span("part of it", trace.SpanKind.CLIENT, {}):
+        assert tracing.traceparent(None).endswith("-00")
+    assert recorded_spans.get_finished_spans() == ()
+
+
+def test_an_error_is_recorded_by_its_type(recorded_spans: InMemorySpanExporter) -> None:
+    with pytest.raises(OSError), tracing.span("process", trace.SpanKind.CONSUMER, {}):
+        raise ConnectionRefusedError("redis://user:hunter2@cache")
+    [span] = recorded_spans.get_finished_spans()
+    assert (span.attributes, span.events) == ({"error.type": "ConnectionRefusedError"}, ())
+
+
+async def test_round_trips_are_spans_of_their_request_and_name_no_key(
+    redis_url: str, recorded_spans: InMemorySpanExporter
+) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.ping()
+        with tracing.span("GET /", trace.SpanKind.SERVER, {}):
+            await redis.get("secret key")
+            async with redis.pipeline(transaction=False) as pipe:
+                await pipe.get("a").get("b").execute()
+    one, several, _ = recorded_spans.get_finished_spans()
+    assert [one.name, several.name] == ["GET", "PIPELINE"]
+    assert (several.attributes or {})["db.operation.batch.size"] == 2
+    assert "secret" not in one.to_json()
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "not supported"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, "accepts otlp or none"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_SAMPLER": "parentbased_always_on"}, ""),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, ""),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_EXPORTER": "none"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_sdk_is_imported_only_if_spans_are_sent(environment: dict[str, str], said: str) -> None:
+    code = (
+        "import sys; from newswire.observability import tracing; tracing.set_up('newswire-test');"
+        "print(tracing.is_set_up(), 'opentelemetry.sdk.trace' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    wanted = "OTEL_TRACES_SAMPLER" in environment
+    assert run.stdout.split() == [str(wanted)] * 2
+    assert said in run.stderr
 
 
 def test_log_lines_are_json_without_secrets() -> None:

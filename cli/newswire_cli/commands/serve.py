@@ -52,7 +52,7 @@ def serve(
     log_as_json()
     try:
         factory = import_module(MODULES[service]).service
-        application.run(application.serve([factory], Settings(), host, port))
+        application.run(application.serve([factory], Settings(), host, port, name=f"newswire-{service}"))
     except (IndexInUseError, SettingsError) as error:
         fail(str(error))
     except ValidationError as error:

@@ -13,7 +13,7 @@ def main() -> None:
     json_logging.log_as_json()
     settings = IngestSettings()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8001"))
-    run(serve([lambda: service(settings)], settings, host, port))
+    run(serve([lambda: service(settings)], settings, host, port, name="newswire-ingest"))
 
 
 if __name__ == "__main__":

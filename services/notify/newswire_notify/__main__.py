@@ -20,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log_as_json()
     settings = NotifySettings()
-    asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
+    asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-notify"))
 
 
 if __name__ == "__main__":

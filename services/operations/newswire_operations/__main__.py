@@ -20,7 +20,9 @@ def main() -> None:
     arguments = parser.parse_args()
     log_as_json()
     settings = OperationsSettings()
-    asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
+    asyncio.run(
+        serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-operations")
+    )
 
 
 if __name__ == "__main__":

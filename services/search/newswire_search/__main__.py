@@ -21,7 +21,9 @@ def main() -> None:
     log_as_json()
     settings = SearchSettings()
     try:
-        asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
+        asyncio.run(
+            serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-search")
+        )
     except IndexInUseError as error:
         sys.exit(str(error))
 

@@ -158,6 +158,7 @@ async def serve(
     host: str,
     port: int,
     *,
+    name: str = "newswire",
     started: Callable[[], Awaitable[None] | None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then shut down streams, consumers and requests gracefully.
@@ -166,9 +167,12 @@ async def serve(
     ends the delay, and a third one the requests that are being answered. Live streams and loops are stopped before the
     server waits for connections: an open stream would otherwise keep the server running.
 
+    ``name``: the service that spans name, unless ``OTEL_SERVICE_NAME`` is set.
+
     Raises:
         OSError: the address cannot be listened on.
     """
+    tracing.set_up(name)
     with _listen(host, port) as listener:
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))

@@ -6,7 +6,7 @@ dependencies of each are a list of calls, made once.
 
 A route is called directly if its dependencies and its endpoint are coroutine functions whose parameters are the request, other
 dependencies, and parts of the path that are strings, and if the endpoint returns a response. All other routes, addresses
-without a route, wrong methods, and requests whose spans are recorded are left to the framework.
+without a route, and wrong methods are left to the framework.
 """
 
 import inspect
@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.telemetry._api import _route_selected
 from starlette.convertors import Convertor
 from starlette.requests import Request
 from starlette.responses import Response
@@ -71,6 +72,8 @@ class _Entry:
     """A route in the table."""
 
     path: str
+    name: str
+    """The path with names of its parts alone, for spans."""
     pattern: Any
     convertors: Mapping[str, Convertor[Any]]
     methods: frozenset[str] | None
@@ -92,11 +95,12 @@ class DirectRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and not scope.get("root_path") and scope.get("fastapi.telemetry") is None:
+        if scope["type"] == "http" and not scope.get("root_path"):
             if self._table is None:  # the first request: all routes are known
                 self._table = _Table(_entries(scope["app"]))
             entry = self._table.find(scope)
             if entry is not None and entry.handle is not None:
+                _route_selected(scope=scope, path=entry.name)  # names the span of the request, if there is one
                 await _respond(entry.handle, scope, receive, send)
                 return
         await self.app(scope, receive, send)
@@ -183,6 +187,7 @@ def _entries(app: FastAPI) -> list[_Entry]:
         entries.append(
             _Entry(
                 path,
+                context.path_format or path,
                 context.path_regex,
                 context.param_convertors,
                 frozenset(context.methods) if context.methods else None,

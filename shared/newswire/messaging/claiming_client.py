@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
 from newswire.messaging.group_member import GroupMember, is_group_lost
 from newswire.observability import metrics
+from newswire.storage.observed_redis import ObservedRedis
 from newswire.storage.redis_errors import reason
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class ReadPace:
         return self._read_at + min(GATHER_SECONDS, GATHERED_ENTRIES / self._rate) - now
 
 
-class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped, see pyproject.toml
+class ClaimingClient(ObservedRedis):
     """The client with which a FastStream subscriber reads.
 
     FastStream ends a subscriber whose group is lost, and retries other errors without a growing delay. So errors never reach

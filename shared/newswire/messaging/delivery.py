@@ -6,6 +6,7 @@ from typing import Any
 from faststream import BaseMiddleware
 from redis.exceptions import RedisError
 
+from newswire.messaging.batch_tracing import handling
 from newswire.messaging.batches import EventBatch
 from newswire.messaging.group_member import TooManyRejectedError, is_group_lost
 from newswire.messaging.messages import DependencyUnavailableError, RejectedMessagesError
@@ -51,7 +52,8 @@ class AtLeastOnceMiddleware(BaseMiddleware):
                 if failures:  # the batch has waited, and other consumers must not claim it
                     batch = await self._without_deleted(batch)
                 if batch.body:
-                    await call_next(batch)
+                    with handling(member, batch.body):
+                        await call_next(batch)
                 member.backoff_reason = None
                 return {}
             except RejectedMessagesError as error:

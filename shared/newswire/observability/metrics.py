@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_ROUND_TRIP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 article_events = Counter("newswire_article_events_published", "Article events added to the stream", ["kind"])
 idempotent_repeats = Counter(
@@ -83,6 +84,14 @@ authentication_failures = Counter(
     "newswire_authentication_failures", "API keys and tokens that were rejected, or not looked up", ["result"]
 )
 reads_rejected = Counter("newswire_reads_rejected", "Read requests over a limit", ["limit", "client"])
+
+redis_duration = Histogram(
+    "newswire_redis_duration_seconds",
+    "Time of a command or pipeline, from the call to the reply, except reads that wait for events",
+    ["server"],
+    buckets=_ROUND_TRIP_BUCKETS,
+)
+redis_failures = Counter("newswire_redis_failures", "Commands and pipelines without a reply", ["server"])
 
 offload_rejected = Counter("newswire_offload_rejected", "CPU-bound work that was not done", ["pool", "reason"])
 log_lines_dropped = Counter("newswire_log_lines_dropped", "Log lines that could not be written")

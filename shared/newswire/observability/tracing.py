@@ -1,35 +1,168 @@
-"""W3C Trace Context: every event continues the trace of the request that caused it.
+"""W3C Trace Context and spans: every event continues the trace of the request that caused it.
 
-Where the operator sets up an OpenTelemetry SDK, each request is a span and its events name that span. Without one nothing is
-recorded, and the trace of the caller is continued all the same.
+Where spans are recorded (`set_up`, or an OpenTelemetry SDK that the operator has set up), each request is a span and its events
+name that span. Otherwise nothing is recorded, and the trace of the caller is continued all the same.
 """
 
+import logging
+import os
 import re
 import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
+log = logging.getLogger(__name__)
+
+Attributes = Mapping[str, str | int]
+
+PROTOCOL = "http/protobuf"
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
+_tracer = trace.get_tracer("newswire", schema_url="https://opentelemetry.io/schemas/1.44.0")
 
 
 def is_set_up() -> bool:
-    """Return whether spans are recorded: the process has a tracer provider, for example from ``opentelemetry-instrument``."""
+    """Return whether spans are recorded: the process has a tracer provider, of `set_up` or from ``opentelemetry-instrument``."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+
+
+def set_up(service: str) -> None:
+    """Send spans to the OTLP receiver that the variables ``OTEL_…`` name; without them, nothing is imported.
+
+    ``service``: the service name, unless ``OTEL_SERVICE_NAME`` is set. What cannot be set up is logged: a service must not stay
+    down because of its telemetry.
+    """
+    if is_set_up() or not _export_wanted():
+        return
+    if (protocol := _variable("PROTOCOL")) not in ("", PROTOCOL):
+        log.error("no spans are sent: OTLP by this protocol is not supported", extra={"set": protocol, "use": PROTOCOL})
+        return
+    try:
+        from newswire.observability.span_export import start_exporting
+    except ImportError as error:
+        log.error("no spans are sent: install newswire[otel]", extra={"reason": str(error)})
+        return
+    try:
+        start_exporting(service)
+    except Exception as error:  # noqa: BLE001 (of any kind: exporters of other vendors may be configured)
+        log.error("no spans are sent: the variables OTEL_… cannot be used", extra={"reason": str(error)})
 
 
 def traceparent(header: str | None) -> str:
     """Return the trace context of an event (W3C Trace Context, level 1).
 
     It is the span of the current request where spans are recorded, else the caller's trace with a span id of our own, else a new
-    trace. ``header`` is the caller's ``traceparent``; an invalid one is ignored.
+    trace. ``header`` is the caller's ``traceparent``; an invalid one is ignored. A trace that would have no first span because
+    nothing is recorded of what caused the event is not recorded further on either.
     """
     current = trace.get_current_span().get_span_context()
     if current.is_valid:
-        return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags & 1:02x}"
+        return _header(current)
     span = secrets.token_hex(8)
-    if header and (match := _TRACEPARENT.match(header.strip())):
-        version, trace_id, parent, flags, more = match.groups()
-        is_valid = version != "ff" and trace_id.strip("0") and parent.strip("0") and not (version == "00" and more)
-        if is_valid:
-            return f"00-{trace_id}-{span}-{int(flags, 16) & 1:02x}"
-    return f"00-{secrets.token_hex(16)}-{span}-01"
+    if header and (parts := _parts(header)):
+        trace_id, _, flags = parts
+        return f"00-{trace_id}-{span}-{flags & 1:02x}"
+    return f"00-{secrets.token_hex(16)}-{span}-{'00' if is_set_up() else '01'}"
+
+
+def sampled_context(header: str | None) -> SpanContext | None:
+    """Return the span that a ``traceparent`` names, if it is recorded somewhere; None without recording in this process."""
+    parts = _parts(header) if header and is_set_up() else None
+    if parts is None or not parts[2] & TraceFlags.SAMPLED:
+        return None
+    trace_id, span, flags = parts
+    return SpanContext(int(trace_id, 16), int(span, 16), is_remote=True, trace_flags=TraceFlags(flags & 1))
+
+
+def inside(parent: SpanContext) -> Context:
+    """Return the context of what a span of another process has caused."""
+    return trace.set_span_in_context(NonRecordingSpan(parent), Context())
+
+
+def start(name: str, kind: SpanKind, attributes: Attributes, parent: Context, *links: SpanContext) -> Span:
+    """Start a span that the caller ends."""
+    return _tracer.start_span(name, parent, kind, attributes, [Link(each) for each in links])
+
+
+def span(
+    name: str, kind: SpanKind, attributes: Attributes, parent: Context | None = None, *links: SpanContext
+) -> AbstractContextManager[Span]:
+    """Record what happens inside, in the current span or in ``parent``; nothing unless spans are recorded in this process.
+
+    An error is recorded by its type: its message may quote an article, or an address with a password.
+    """
+    return _recorded(name, kind, attributes, parent, *links) if is_set_up() else nullcontext(trace.INVALID_SPAN)
+
+
+def messaging_attributes(operation: str, stream: str) -> dict[str, str | int]:
+    """Return the attributes of a span that sends or processes events, by the semantic conventions of messaging."""
+    return {
+        "messaging.system": "redis",
+        "messaging.destination.name": stream,
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+    }
+
+
+def failed(current: Span, error_type: str) -> None:
+    """Record that the work of a span failed."""
+    current.set_attribute("error.type", error_type)
+    current.set_status(StatusCode.ERROR)
+
+
+def header_of(current: Span, otherwise: str | None) -> str | None:
+    """Return the ``traceparent`` that names a span; ``otherwise`` if it is not recorded."""
+    return _header(current.get_span_context()) if current.is_recording() else otherwise
+
+
+@contextmanager
+def _recorded(
+    name: str, kind: SpanKind, attributes: Attributes, parent: Context | None, *links: SpanContext
+) -> Iterator[Span]:
+    with _tracer.start_as_current_span(
+        name,
+        parent,
+        kind,
+        attributes,
+        [Link(each) for each in links],
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            failed(current, type(error).__name__)
+            raise
+
+
+def _export_wanted() -> bool:
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter in ("", "otlp"):
+        return exporter == "otlp" or bool(_variable("ENDPOINT"))
+    if exporter != "none":
+        log.error("no spans are sent: OTEL_TRACES_EXPORTER accepts otlp or none", extra={"set": exporter})
+    return False
+
+
+def _variable(name: str) -> str:
+    """Return a variable of the OTLP exporter: that of traces, else that of all signals."""
+    specific = os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
+    return (specific or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") or "").strip()
+
+
+def _parts(header: str) -> tuple[str, str, int] | None:
+    """Return trace, span and flags; None if the header is invalid."""
+    if not (match := _TRACEPARENT.match(header.strip())):
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    is_valid = version != "ff" and trace_id.strip("0") and span_id.strip("0") and not (version == "00" and more)
+    return (trace_id, span_id, int(flags, 16)) if is_valid else None
+
+
+def _header(context: SpanContext) -> str:
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"

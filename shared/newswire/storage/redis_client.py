@@ -6,6 +6,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from newswire.storage.observed_redis import ObservedRedis
 from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection
 from newswire.storage.redis_url import parse_redis_url
 
@@ -28,8 +29,8 @@ def open_redis(address: str) -> "Redis":
     if "path" not in url.options:
         options |= {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
     if url.sentinels:
-        return Redis.from_pool(PrimaryPool(address, url, **options))
+        return ObservedRedis.from_pool(PrimaryPool(address, url, **options))
     options |= url.options
     opened = options.pop("connection_class", Connection)
     resolving = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}
-    return Redis.from_pool(BlockingConnectionPool(connection_class=resolving.get(opened, opened), **options))
+    return ObservedRedis.from_pool(BlockingConnectionPool(connection_class=resolving.get(opened, opened), **options))

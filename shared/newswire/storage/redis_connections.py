@@ -90,6 +90,11 @@ class PrimaryPool(BlockingConnectionPool):  # type: ignore[misc]
         self._primary: Primary | None = None
 
     @property
+    def service(self) -> str:
+        """What the Sentinels call the server."""
+        return self._url.service
+
+    @property
     def primary(self) -> Primary:
         """What the process knows about the primary; known from the first connection on."""
         if self._primary is None:

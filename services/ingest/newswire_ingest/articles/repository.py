@@ -1,13 +1,16 @@
 """The store of articles: every change is one atomic function in Redis."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 
 from newswire.auth.credentials import key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
+from newswire.observability import tracing
 from newswire.storage.article_records import ArticleState, pack
 from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms_ceil, rfc3339
@@ -81,35 +84,32 @@ class ArticleStore(ArticleReader):
         """
         keys = self._keys
         readers = await matching_entitlements(self._redis, keys, state.id, state.version)
-        answer = await self.command_batcher.call(
-            "retract",
-            [
-                keys.article(state.id),
-                keys.stream,
-                keys.dead_letters_of(state.id),
-                self._caller_record(context),
-                self._idempotency_key(context),
-                keys.articles,
-                keys.unindexed_retractions,
-                keys.last_erasure,
-                keys.audit_log,
-                *(keys.version(state.id, number) for number in range(1, state.version + 1)),
-            ],
-            self._request_arguments(context, state.id, state.revision_tag)
-            | {
-                "write_token": write_token,
-                "label_names": self._labels,
-                "media_names": self._media,
-                "drafts": keys.key("drafts", "articles", state.publisher),
-                "by": "operator" if by_operator else "",
-                "readers_field": readers_field(state.version),
-                "readers": readers,
-                "tombstone": tombstone.decode(),
-                "event": event.decode(),
-                "audit": audit_entry.decode(),
-            },
-        )
-        return parse_store_result(answer)
+        keys_of_call = [
+            keys.article(state.id),
+            keys.stream,
+            keys.dead_letters_of(state.id),
+            self._caller_record(context),
+            self._idempotency_key(context),
+            keys.articles,
+            keys.unindexed_retractions,
+            keys.last_erasure,
+            keys.audit_log,
+            *(keys.version(state.id, number) for number in range(1, state.version + 1)),
+        ]
+        arguments = self._request_arguments(context, state.id, state.revision_tag) | {
+            "write_token": write_token,
+            "label_names": self._labels,
+            "media_names": self._media,
+            "drafts": keys.key("drafts", "articles", state.publisher),
+            "by": "operator" if by_operator else "",
+            "readers_field": readers_field(state.version),
+            "readers": readers,
+            "tombstone": tombstone.decode(),
+            "event": event.decode(),
+            "audit": audit_entry.decode(),
+        }
+        with self._sending(state.id):
+            return parse_store_result(await self.command_batcher.call("retract", keys_of_call, arguments))
 
     async def release(self, article_id: str) -> bool:
         """Allow the publisher to publish an article again that an operator retracted; return whether an operator had."""
@@ -186,7 +186,16 @@ class ArticleStore(ArticleReader):
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
         texts = (version.event_prefix, data, version.about, pack(data))
-        return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
+        if due:
+            return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
+        with self._sending(version.id):
+            return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
+
+    def _sending(self, article_id: str) -> AbstractContextManager[object]:
+        """Record that an event is sent: the function that changes an article appends it to the stream."""
+        attributes = tracing.messaging_attributes("send", self._keys.stream)
+        attributes["cloudevents.event_subject"] = article_id
+        return tracing.span(f"send {self._keys.stream}", SpanKind.PRODUCER, attributes)
 
     async def _write_nothing(self, context: WriteContext, article_id: str, revision_tag: str) -> StoreResult:
         arguments = self._context_arguments(context, article_id, revision_tag) | {

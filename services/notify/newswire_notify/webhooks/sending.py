@@ -5,12 +5,13 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
+from newswire_notify.webhooks.attempt_span import attempt_span
 from newswire_notify.webhooks.http_client import (
     ConnectTimeoutError,
     EndpointResponse,
@@ -72,8 +73,16 @@ class Sender:
         }
         if delivery.endpoint.verified_origin:  # required after a handshake by CloudEvents' HTTP webhooks, section 4.1.1
             headers["Origin"] = delivery.endpoint.verified_origin
-        if traceparent:
-            headers["traceparent"] = traceparent
+        with attempt_span(delivery, traceparent) as recorded:
+            if recorded.traceparent:
+                headers["traceparent"] = recorded.traceparent
+            sent = await self._attempt(delivery, headers, body, now)
+            recorded.note(sent.attempt)
+        return sent
+
+    async def _attempt(
+        self, delivery: ClaimedDelivery, headers: Mapping[str, str], body: bytes, now: float
+    ) -> SendResult:
         began = time.perf_counter()
 
         def ended(status: int | None, error: str | None = None, answer: str = "") -> Attempt:

@@ -6,11 +6,9 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch
 from elasticsearch.serializer import OrjsonSerializer
 
+from newswire.observability import tracing
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
 from newswire_search.settings import SearchSettings
-
-# Spans for every call are off by default; the same variable turns them on for tracing.
-os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", "false")
 
 REQUEST_SECONDS = 10.0
 """How long a single node may take to answer."""
@@ -27,6 +25,8 @@ def connect(settings: SearchSettings) -> AsyncElasticsearch:
     version of the article (`version_type=external`).
     """
     several = len(settings.elasticsearch_url) > 1
+    # Without an OpenTelemetry SDK, the client would prepare spans that nobody records. The operator's own setting wins.
+    os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", str(tracing.is_set_up()).lower())
     return AsyncElasticsearch(
         **_where(settings),
         **_who(settings),
