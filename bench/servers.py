@@ -81,7 +81,7 @@ UNLIMITED = {f"NEWSWIRE_READ_{name}": "0" for name in ("RATE", "RATE_PER_KEY", "
 def service(name: str, settings: dict[str, str], log: Path, command: Sequence[str] = NEWSWIRE) -> Iterator[Server]:
     """Run `newswire serve` with one service; ``command`` is the `newswire` of this or of another installation."""
     port = free_port()
-    with _running([*command, "serve", name, "--port", str(port)], UNLIMITED | settings, port, "/readyz", log) as server:
+    with _running([*command, "serve", name, "--port", str(port)], UNLIMITED | settings, port, "/status", log) as server:
         yield server
 
 
@@ -90,7 +90,7 @@ def heartbeat(name: str, settings: dict[str, str], log: Path) -> Iterator[tuple[
     """Run one service with the limits in ``settings``, and yield it with the port of its `bench.heartbeat`."""
     beat, port = free_port(), free_port()
     command = [sys.executable, "-m", "bench.heartbeat", str(beat), name, str(port)]
-    with _running(command, settings, port, "/readyz", log) as server:
+    with _running(command, settings, port, "/status", log) as server:
         yield server, beat
 
 

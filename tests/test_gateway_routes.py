@@ -68,7 +68,8 @@ async def test_every_address_has_a_route_to_its_service() -> None:
     ):
         assert answering(path, doors) == "ingest", path
     assert answering("/preview/token", doors) == "search"
-    assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
+    for path in ("/metrics", "/readyz", "/status", "/healthz"):
+        assert answering(path, doors) == "operations", path
     assert answering("/v1/search", doors) == answering("/", doors) == "search"
 
 
@@ -77,7 +78,15 @@ async def test_the_public_port_rejects_exactly_the_routes_that_need_an_admin_key
     for owner, found in (await owned()).items():
         for path in found - exact():
             assert answering(path, public) == ("404" if for_operators(path) else owner), path
-    for path in ("/readyz", "/metrics", "/v1/keys", "/v1/accounts/x", "/v1/admin/whatever", "/v1/topics/merge"):
+    for path in (
+        "/readyz",
+        "/status",
+        "/metrics",
+        "/v1/keys",
+        "/v1/accounts/x",
+        "/v1/admin/whatever",
+        "/v1/topics/merge",
+    ):
         assert answering(path, public) == "404", path
     for path in ("/healthz", "/docs", "/openapi.json", "/asyncapi"):
         assert answering(path, public) == "operations", path

@@ -74,7 +74,7 @@ class Running:
     def until_ready(self) -> None:
         """Wait until every part is ready: the filters of subscriptions are loaded after the first response."""
         deadline = time.monotonic() + START_DEADLINE
-        while (answer := self.get("/readyz")).status_code != 200:
+        while (answer := self.get("/status")).status_code != 200:
             assert time.monotonic() < deadline, answer.text
             time.sleep(0.05)
 

@@ -101,7 +101,7 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
 
 
 @contextmanager
-def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "/readyz") -> Iterator[str]:
+def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "/status") -> Iterator[str]:
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(

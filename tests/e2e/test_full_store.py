@@ -38,7 +38,7 @@ def test_publishing_stops_before_the_store_is_full_and_deliveries_continue(tmp_p
                 assert 0.8 < used / (64 * 1024 * 1024) < 0.92
                 refused(http, publisher)
                 assert http.get(locations[0], headers=publisher).json()["title"] == "Number 0"
-                until(lambda: "memory" in http.get("/readyz").json().get("detail", ""), PATIENCE)
+                until(lambda: "memory" in http.get("/status").json().get("detail", ""), PATIENCE)
 
                 with service("notify", environment, tmp_path / "after.log"):
                     until(lambda: len(subscriber.requests) >= len(locations), PATIENCE)
@@ -48,7 +48,7 @@ def test_publishing_stops_before_the_store_is_full_and_deliveries_continue(tmp_p
                     gone = http.delete(location, headers=publisher)
                     assert gone.status_code == 200, gone.text
                 until(lambda: post(http, publisher, "Room again").status_code == 201, PATIENCE)
-                until(lambda: http.get("/readyz").status_code == 200, PATIENCE)
+                until(lambda: http.get("/status").status_code == 200, PATIENCE)
 
 
 def key(scope: str, environment: dict[str, str]) -> dict[str, str]:

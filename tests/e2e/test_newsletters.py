@@ -96,7 +96,7 @@ async def stack(redis: Redis, redis_url: str, keys: Keyspace) -> AsyncIterator[S
 
 def _ready(http: httpx.AsyncClient) -> Callable[[], Awaitable[bool]]:
     async def ready() -> bool:
-        return (await http.get("/readyz")).status_code == 200
+        return (await http.get("/status")).status_code == 200
 
     return ready
 

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -49,9 +50,12 @@ def test_it_combines_all_replicas(environment: dict[str, str], tmp_path: Path) -
             NEWSWIRE_NOTIFY_URLS=f"{notify}, {second}",
         )
 
-        ready = get(site, "/readyz").json()
-        own = {name for replica in (ingest, search, notify) for name in get(replica, "/readyz").json()["checks"]}
-        assert ready["status"] == "ready"
+        ready = get(site, "/status").json()
+        assert list(ready["versions"].values()) == [[version("newswire")]] * 3
+        assert {name.partition(": ")[0] for name in ready["loops"]} == {"ingest", "search", "notify"}
+        own = {name for replica in (ingest, search, notify) for name in get(replica, "/status").json()["checks"]}
+        assert get(site, "/readyz").json()["replicas"] == ready["replicas"]
+        assert (ready["status"], ready["services"]) == ("ok", ["ingest", "search", "notify"])
         assert set(ready["checks"]) == own | {f"{name}: replicas" for name in ("ingest", "search", "notify")}
         assert set(ready["checks"].values()) == {"ok"}
         both = [instance(notify), instance(second)]
@@ -65,7 +69,7 @@ def test_it_combines_all_replicas(environment: dict[str, str], tmp_path: Path) -
 
         stack_of_second.close()
 
-        for path in ("/readyz", "/healthz"):
+        for path in ("/status", "/readyz", "/healthz"):
             answer = get(site, path)
             assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
             assert answer.json()["detail"].startswith(f"notify: replicas: {instance(second)} does not answer")
@@ -109,7 +113,7 @@ def test_it_reports_unreachable_replicas_with_the_reason(hung: str, tmp_path: Pa
                 ready_at="/asyncapi",
             )
         )
-        checks = get(site, "/readyz").json()["checks"]
+        checks = get(site, "/status").json()["checks"]
         metrics = get(site, "/metrics")
 
     assert set(checks) == {"ingest: replicas", "search: replicas", "notify: replicas"}
@@ -142,6 +146,6 @@ def test_its_documents_cover_all_services_and_need_no_store(tmp_path: Path) -> N
             assert ours.headers["content-security-policy"].startswith("default-src 'none'")
             assert PASSWORD not in ours.text
         assert get(site, "/v1/search").status_code == 404  # it describes the services, and does not replace them
-        until(lambda: get(site, "/readyz").status_code == 503)
-        assert PASSWORD not in get(site, "/readyz").text
+        until(lambda: get(site, "/status").status_code == 503)
+        assert PASSWORD not in get(site, "/status").text
     assert PASSWORD not in log.read_text()

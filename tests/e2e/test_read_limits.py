@@ -15,7 +15,7 @@ from newswire_ingest.app import service as ingest
 from newswire_notify.app import service as notify
 from newswire_search.app import service as search
 
-WITHOUT_LIMIT = {"/healthz", "/readyz", "/metrics", "/robots.txt", "/assets/{name}"}
+WITHOUT_LIMIT = {"/healthz", "/readyz", "/status", "/metrics", "/robots.txt", "/assets/{name}"}
 PARTS = {"form": "xml", "field": "topic", "name": "2026-03", "path": "a"}
 PAGES = {
     "/",

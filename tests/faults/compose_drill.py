@@ -85,7 +85,7 @@ def key(scope: str) -> str:
 def ready() -> dict[str, Any] | None:
     """Return the gateway's status of all replicas once all are ready."""
     try:
-        answer = httpx.get(f"{OPERATORS}/readyz", timeout=15, trust_env=False)
+        answer = httpx.get(f"{OPERATORS}/status", timeout=15, trust_env=False)
     except httpx.TransportError:
         return None
     document = answer.json()
@@ -123,7 +123,7 @@ def the_gateway_refuses_in_our_form() -> object:
 def operators_have_an_entry_point_of_their_own() -> object:
     """Operators' routes are closed on the public port and open on theirs."""
     admin = bearer(key("admin"))
-    paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/dead-letters", "/readyz", "/metrics"
+    paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/dead-letters", "/status", "/metrics"
     seen = {
         path: [httpx.get(entry + path, headers=admin, timeout=15, trust_env=False) for entry in (GATEWAY, OPERATORS)]
         for path in paths
@@ -180,12 +180,12 @@ def hurt(drill: Drill, begun: float) -> None:
         time.sleep(max(0.0, begun + second - time.monotonic()))
 
     def unready() -> str | None:
-        detail: str = httpx.get(f"{OPERATORS}/readyz", timeout=15, trust_env=False).json().get("detail", "")
+        detail: str = httpx.get(f"{OPERATORS}/status", timeout=15, trust_env=False).json().get("detail", "")
         return detail if "redis" in detail and "ingest: " in detail else None
 
     at(8)
     compose("kill", "--signal", "KILL", "redis")
-    drill.check("Redis killed, and /readyz at the gateway says so", lambda: not until(unready))
+    drill.check("Redis killed, and /status at the gateway says so", lambda: not until(unready))
     at(14)
     compose("start", "redis")
     drill.check("Redis started, and every replica is ready again", lambda: not until(ready, 90))

@@ -260,7 +260,7 @@ def _serve(
     def ready() -> bool:
         assert process.poll() is None, (folder / f"{name}.log").read_text()
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=10).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}/status", trust_env=False, timeout=10).status_code == 200
         except httpx.TransportError:
             return False
 

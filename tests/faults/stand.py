@@ -130,7 +130,7 @@ class Stand:
 
     async def trouble(self, service: str) -> str:
         """Return the failed readiness checks of the first replica of a service."""
-        async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/readyz") as answer:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/status") as answer:
             return await answer.text() if answer.status == 503 else ""
 
     async def ready(self, *services: str, seconds: float = 300) -> None:
@@ -143,7 +143,7 @@ class Stand:
                     assert process.alive, f"{process.name} ended: {process.log.read_text()[-2000:]}"
                     assert time.monotonic() < deadline, f"{process.name} is not ready: {last}"
                     try:
-                        async with session.get(f"{process.site}/readyz") as answer:
+                        async with session.get(f"{process.site}/status") as answer:
                             last = "ready" if answer.status == 200 else await answer.text()
                     except (aiohttp.ClientError, OSError, TimeoutError) as error:
                         last = repr(error)

@@ -19,7 +19,7 @@ from tests.fuzz.installation import ACCOUNT, Installation, installation
 
 SERVICES = {
     "ingest": r"^/v1/(articles|keys|accounts|topics|audit-log)",
-    "search, and what every service answers": r"^/(v1/search|feeds|sitemap|robots|opensearch|healthz|readyz|metrics)",
+    "search, and what every service answers": r"^/(v1/search|feeds|sitemap|robots|opensearch|healthz|readyz|status|metrics)",
     "notify": r"^/v1/(subscriptions|dead-letters|stream|events)",
 }
 EXAMPLES = os.environ.get("NEWSWIRE_FUZZ_EXAMPLES")

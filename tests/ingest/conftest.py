@@ -120,7 +120,7 @@ async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.
     async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(30):
         while True:
             try:
-                if (await http.get("/readyz")).status_code == 200:
+                if (await http.get("/status")).status_code == 200:
                     break
             except httpx.TransportError:
                 assert process.returncode is None

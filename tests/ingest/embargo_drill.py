@@ -112,7 +112,7 @@ def _article(number: int, due: datetime) -> dict[str, str]:
 
 async def _ready(http: httpx.AsyncClient, site: str) -> bool:
     try:
-        return (await http.get(f"{site}/readyz")).status_code == 200
+        return (await http.get(f"{site}/status")).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -108,7 +108,7 @@ async def until_up(ingest: Process) -> None:
     async with aiohttp.ClientSession(ingest.site) as http:
         while True:
             try:
-                async with http.get("/readyz") as answer:
+                async with http.get("/status") as answer:
                     if answer.status == 200:
                         return
             except aiohttp.ClientError:

@@ -33,7 +33,7 @@ def server(port: int, data: Path) -> ValkeyServer:
 
 async def until_ready(http: httpx.AsyncClient) -> None:
     async with asyncio.timeout(30):
-        while (await http.get("/readyz")).status_code != 200:
+        while (await http.get("/status")).status_code != 200:
             await asyncio.sleep(0.05)
 
 
@@ -53,13 +53,17 @@ async def test_an_outage_is_503_and_loses_nothing(tmp_path: Path) -> None:
                 transport=httpx.ASGITransport(app), base_url="https://news.example", headers=headers
             ) as http:
                 await until_ready(http)
+                assert (await http.get("/readyz")).status_code == 200
                 location = (await http.post("/v1/articles", json=ARTICLE)).headers["location"]
                 valkey.stop()
                 away = await http.post("/v1/articles", json=ARTICLE)
                 assert away.status_code == 503
                 assert away.headers["content-type"] == "application/problem+json"
                 assert away.headers["retry-after"]
-                assert (await http.get("/readyz")).status_code == 503
+                assert (await http.get("/status")).status_code == 503
+                assert (await http.get("/readyz")).status_code == 200, (
+                    "it still answers, and a balancer must not drop it"
+                )
                 valkey = server(port, tmp_path)
                 valkey.start()
                 await until_ready(http)

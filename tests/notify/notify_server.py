@@ -56,7 +56,7 @@ async def served(
             async with httpx.AsyncClient(base_url=url) as http:
 
                 async def ready() -> bool:
-                    return server.started and (await http.get("/readyz")).status_code == 200
+                    return server.started and (await http.get("/status")).status_code == 200
 
                 await until(ready)
             yield url, app
@@ -112,7 +112,7 @@ async def running_process(
             async def ready() -> bool:
                 assert process.returncode is None, log.read_text()
                 try:
-                    return (await http.get("/readyz")).status_code == 200
+                    return (await http.get("/status")).status_code == 200
                 except httpx.TransportError:
                     return False
 

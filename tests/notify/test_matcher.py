@@ -355,11 +355,11 @@ async def test_a_process_is_ready_and_consumes_only_once_the_filters_are_loaded(
         )
 
         async def waits_for_nothing_else() -> bool:
-            checks = (await http.get("/readyz")).json()["checks"]
+            checks = (await http.get("/status")).json()["checks"]
             return {name for name, said in checks.items() if said != "ok"} == {"notify: filters", "notify: consumer"}
 
         await until(waits_for_nothing_else)
-        refused = await http.get("/readyz")
+        refused = await http.get("/status")
         assert refused.status_code == 503
         assert "the filters of subscriptions have not been loaded yet" in refused.text
         assert (await http.get("/healthz")).status_code == 200
@@ -368,6 +368,6 @@ async def test_a_process_is_ready_and_consumes_only_once_the_filters_are_loaded(
         await until(lambda: receiver.events("/a") == ["a1.1"])
 
         async def ready() -> bool:
-            return (await http.get("/readyz")).status_code == 200
+            return (await http.get("/status")).status_code == 200
 
         await until(ready)

@@ -115,11 +115,14 @@ async def test_stream_events_are_indexed_and_their_outcomes_published(settings: 
         assert set(ready["checks"]) == {"search: index", "search: redis", "search: consumer"}
 
 
-async def test_service_is_not_ready_before_its_consumer_runs(settings: SearchSettings, redis: Redis) -> None:
+async def test_service_reports_a_consumer_that_does_not_run_and_still_answers(
+    settings: SearchSettings, redis: Redis
+) -> None:
     async with service(settings) as search:
         app = create_app([search], settings, redis=redis)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example") as client:
-            answer = await client.get("/readyz")
+            answer = await client.get("/status")
+            assert (await client.get("/readyz")).status_code == 200
     assert answer.status_code == 503
     assert "consumer" in answer.json()["detail"]
 
@@ -142,7 +145,7 @@ async def _entries(redis: Redis, stream: str, count: int) -> list[ArticleIndexed
 
 
 async def _ready(client: httpx.AsyncClient) -> dict[str, Any] | None:
-    answer = await client.get("/readyz")
+    answer = await client.get("/status")
     return answer.json() if answer.status_code == 200 else None
 
 
@@ -210,7 +213,7 @@ async def test_index_of_another_release_is_reported_and_not_written(
     )
     async with running(settings, redis) as client:
         await redis.xadd(keys.stream, {FIELD: published(article("a1", "Ferry"))})
-        answer = await client.get("/readyz")
+        answer = await client.get("/status")
         assert answer.status_code == 503
         assert "run `newswire reindex`" in answer.text
         assert (await client.get("/v1/search?q=ferry")).status_code == 503

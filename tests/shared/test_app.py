@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import httpx
@@ -100,7 +101,29 @@ async def test_api_documents_are_generated_once(redis: Redis, monkeypatch: pytes
         assert [answer.content for answer in again] == [answer.content for answer in first]
 
 
-async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
+async def test_a_process_is_ready_once_its_start_is_complete_and_until_it_stops(redis: Redis) -> None:
+    loaded: list[str | None] = ["is loading", None, "the index is away"]
+
+    async def load() -> str | None:
+        return loaded.pop(0)
+
+    async def away() -> str | None:
+        return "the index is away"
+
+    async with client(redis, Service("a", checks={"x": away}, start_checks={"y": load})) as (http, app):
+        starting = await http.get("/readyz")
+        assert (starting.status_code, starting.json()["checks"]) == (503, {"a: y": "is loading"})
+        for _ in range(3):  # what fails later, fails for every replica: none must be taken out of service for it
+            ready = await http.get("/readyz")
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready", "checks": {"a: y": "ok"}})
+        app.state.leaving.set()
+        stopping = await http.get("/readyz")
+        assert (stopping.status_code, stopping.json()["checks"]["process"]) == (503, "is stopping")
+
+
+async def test_the_status_names_every_failure_without_secrets_and_is_in_the_metrics(redis: Redis) -> None:
+    secret = "tell-nobody"
+
     async def well() -> str | None:
         return None
 
@@ -111,19 +134,37 @@ async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
         raise OSError("no route")
 
     async with client(redis, Service("a", checks={"x": well})) as (http, app):
-        ready = await http.get("/readyz")
-        assert (ready.status_code, ready.json()["checks"]) == (200, {"a: x": "ok"})
+        app.state.health.loops["a: loop"] = None
+        assert (await http.get("/status")).json() == {
+            "status": "ok",
+            "version": version("newswire"),
+            "services": ["routes", "a"],
+            "checks": {"a: x": "ok"},
+            "loops": {"a: loop": "ok"},
+        }
         app.state.leaving.set()
-        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/status")).status_code == 503
         assert (await http.get("/healthz")).status_code == 200
-    async with client(redis, Service("a", checks={"x": well, "y": unwell, "z": failing})) as (http, _):
-        answer = await http.get("/readyz")
+    async with client(redis, Service("a", checks={"x": well, "y": unwell, "z": failing})) as (http, app):
+        app.state.health.loops |= {"a: loop": f"failed: redis://:{secret}@127.0.0.1:6379", "connections": None}
+        answer = await http.get("/status")
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["checks"] == {"a: x": "ok", "a: y": "the index is away", "a: z": "OSError('no route')"}
+        assert answer.json()["loops"] == {"a: loop": "failed: redis://[redacted]@127.0.0.1:6379", "connections": "ok"}
+        assert answer.json()["type"] == "urn:newswire:problem:degraded"
+        assert secret not in answer.text
+        lines = (await http.get("/metrics")).text.splitlines()
+    for line in (
+        'newswire_check_up{check="x",service="a"} 1.0',
+        'newswire_check_up{check="y",service="a"} 0.0',
+        'newswire_loop_up{loop="loop",service="a"} 0.0',
+        'newswire_loop_up{loop="connections",service="newswire"} 1.0',
+    ):
+        assert line in lines
 
 
-async def test_concurrent_readiness_requests_share_one_run_of_the_checks(redis: Redis) -> None:
+async def test_concurrent_status_requests_share_one_run_of_the_checks(redis: Redis) -> None:
     looks, go_on = 0, asyncio.Event()
 
     async def slow() -> str | None:
@@ -133,14 +174,14 @@ async def test_concurrent_readiness_requests_share_one_run_of_the_checks(redis: 
         return None
 
     async with client(redis, Service("a", checks={"x": slow})) as (http, _):
-        asking = [asyncio.create_task(http.get("/readyz")) for _ in range(20)]
+        asking = [asyncio.create_task(http.get("/status")) for _ in range(20)]
         for _ in range(500):  # iterations of the event loop: enough for all requests to arrive
             await asyncio.sleep(0)
         assert looks == 1
         asking[0].cancel()
         go_on.set()
         assert {(await each).status_code for each in asking[1:]} == {200}
-        assert (await http.get("/readyz")).status_code == 200
+        assert (await http.get("/status")).status_code == 200
         assert looks == 2, "who asks later gets no kept answer"
 
 
@@ -257,8 +298,12 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
     await asyncio.wait_for(up.wait(), 30)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
         async with asyncio.timeout(60):
-            while seen.count("begun") < 2 or (await http.get("/readyz")).status_code != 200:
+            while "restarted" not in (await http.get("/status")).text:
                 await asyncio.sleep(0.05)
+            assert (await http.get("/readyz")).status_code == 200
+            while (status := await http.get("/status")).status_code != 200:
+                await asyncio.sleep(0.05)
+            assert status.json()["loops"]["a: loop"] == "ok"
         async with http.stream("GET", "/v1/stream") as stream:
             chunks = stream.aiter_bytes()
             assert await anext(chunks) == b": open\n\n"

@@ -210,6 +210,7 @@ async def test_a_route_is_called_directly_unless_it_needs_the_framework(redis: R
         ("DELETE", "/v1/things/{thing}"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
+        ("GET", "/status"),
     }
 
 
@@ -240,6 +241,7 @@ async def test_routes_of_ingest_that_are_called_often_need_no_framework(redis: R
         "GET /desk/articles/{article_id}/versions/{number}",
         "GET /healthz",
         "GET /readyz",
+        "GET /status",
         "GET /v1/articles/{article_id}/versions/{number}",
         "GET /v1/drafts/{draft_id}/revisions/{number}",
         "POST /v1/drafts/{draft_id}/revisions/{number}/restore",

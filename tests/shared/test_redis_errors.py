@@ -134,4 +134,4 @@ async def test_a_user_without_permissions_is_named_as_the_cause(server: Redis) -
 async def readiness(redis: Redis) -> str:
     app = create_app([Service("t", checks={"memory": MemoryGuard(redis, 0.8).check})], Settings(), redis=redis)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as http:
-        return str((await http.get("/readyz")).json()["detail"])
+        return str((await http.get("/status")).json()["detail"])

@@ -85,7 +85,7 @@ async def publish_samples(
                 if subscription is not None:
                     await client.delete(f"/v1/subscriptions/{subscription}", headers=subscriber)
     except TimeoutError:
-        say(f"  Not found or not delivered within {TIMEOUT_SECONDS:.0f} s; the log and {site}/readyz may say why.")
+        say(f"  Not found or not delivered within {TIMEOUT_SECONDS:.0f} s; the log and {site}/status may say why.")
     except httpx.HTTPStatusError as error:
         say(f"  The samples stopped: {error.request.method} {error.request.url} answered {error.response.status_code}.")
     except httpx.HTTPError as error:

@@ -138,6 +138,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "old imports": import_runner.keep_expiring,
             "outcomes": broker.consume,
         },
+        start_checks={"redis": check_durability},
         checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},
         brokers=[broker],
         problems=PROBLEMS,

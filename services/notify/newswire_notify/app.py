@@ -212,6 +212,12 @@ async def service(
                 **hub.loops,
                 "memory": memory.run,
             },
+            start_checks={
+                "redis": partial(check_durability, redis, own.allow_volatile),
+                "layout": partial(check_layout, redis, keys),
+                "filters": matcher.check,
+                "live stream": broadcaster.check,
+            },
             checks={
                 "redis": partial(check_durability, redis, own.allow_volatile),
                 "layout": partial(check_layout, redis, keys),
@@ -236,7 +242,7 @@ def as_notify_settings(settings: Settings) -> NotifySettings:
 
 
 async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
-    """Return why the delivery Redis is not durable, or None: a readiness check."""
+    """Return why the delivery Redis is not durable, or None: a check of `/status`."""
     if not allow_volatile:
         return await durability_problem(redis)
     try:
@@ -247,7 +253,7 @@ async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
 
 
 async def check_layout(redis: "Redis", keys: Keyspace) -> str | None:
-    """Return whether subscriptions are stored under the keys of an earlier release, or None: a readiness check."""
+    """Return whether subscriptions are stored under the keys of an earlier release, or None: a check of `/status`."""
     for name in (keys.key("subscriptions", "seq"), keys.deliveries.key("subscriptions", "seq")):
         # A sorted set of this name lists the subscriptions of an account that is named so.
         if await redis.type(name) == b"string":

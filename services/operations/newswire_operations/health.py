@@ -15,14 +15,20 @@ def reachability(responses: Iterable[ReplicaResponse]) -> dict[str, str | None]:
     return checks
 
 
-def readiness(responses: Iterable[ReplicaResponse]) -> dict[str, str | None]:
-    """Return the checks that the replicas report themselves, each under the name of its service."""
+def reported(responses: Iterable[ReplicaResponse], member: str) -> dict[str, str | None]:
+    """Return the checks or loops that the replicas report themselves, each under the name of its service."""
     checks: dict[str, str | None] = {}
     for response in responses:
-        for name, state in _reported_checks(response).items():
+        for name, state in _member(response, member).items():
             prefix = "" if name.startswith(f"{response.service}: ") else f"{response.service}: "
             _add(checks, prefix + name, response, None if state == "ok" else str(state))
     return checks
+
+
+def release_of(response: ReplicaResponse) -> str | None:
+    """Return the release that a replica reports."""
+    release = _document(response).get("version")
+    return release if isinstance(release, str) else None
 
 
 def _add(checks: dict[str, str | None], name: str, response: ReplicaResponse, error: str | None) -> None:
@@ -32,17 +38,21 @@ def _add(checks: dict[str, str | None], name: str, response: ReplicaResponse, er
 
 
 def _unexpected_status(response: ReplicaResponse) -> str | None:
-    if response.response is None or response.response.status_code == 200 or _reported_checks(response):
+    if response.response is None or response.response.status_code == 200 or _member(response, "checks"):
         return None
     return f"answers {response.response.status_code}"
 
 
-def _reported_checks(response: ReplicaResponse) -> dict[str, Any]:
+def _member(response: ReplicaResponse, name: str) -> dict[str, Any]:
+    results = _document(response).get(name)
+    return results if isinstance(results, dict) else {}
+
+
+def _document(response: ReplicaResponse) -> dict[str, Any]:
     if response.response is None:
         return {}
     try:
         document = response.response.json()
     except ValueError:
         return {}
-    checks = document.get("checks") if isinstance(document, dict) else None
-    return checks if isinstance(checks, dict) else {}
+    return document if isinstance(document, dict) else {}

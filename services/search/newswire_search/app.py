@@ -107,6 +107,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "outcomes": publisher.run,
                 "maintenance": maintainer.run,
             },
+            start_checks={"index": index.check},
             checks={
                 "index": partial(maintainer.check, index),
                 "redis": partial(check_redis, redis),
@@ -123,7 +124,7 @@ def to_search_settings(settings: Settings) -> SearchSettings:
 
 
 async def check_redis(redis: "Redis") -> str | None:
-    """Return why Redis cannot be reached, or None if it can: a readiness check."""
+    """Return why Redis cannot be reached, or None if it can."""
     try:
         await redis.ping()
     except (RedisError, OSError) as error:

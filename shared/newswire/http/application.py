@@ -32,6 +32,7 @@ from newswire.http import templating as pages
 from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.direct_routes import DirectRoutes
+from newswire.http.health import Check, Health, Results
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
 from newswire.http.operation_ids import operation_id
@@ -59,11 +60,10 @@ that it starves all other work."""
 GC_THRESHOLD = 20_000
 """Objects after which the youngest are searched for cycles. Requests and events make few cycles, and Python's own threshold of 700
 costs a tenth of the processor time of handling them."""
-_UNTRACED_PATHS = ("/v1/stream", "/portal/live/stream", "/healthz", "/readyz", "/metrics")
+_UNTRACED_PATHS = ("/v1/stream", "/portal/live/stream", "/healthz", "/readyz", "/status", "/metrics")
 """A live stream would be a span of hours, and probes would be most of the spans."""
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
-Check = Callable[[], Awaitable[str | None]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class Service:
     loops: Mapping[str, Loop] = field(default_factory=dict)
     """Background loops; each runs until its event is set."""
     checks: Mapping[str, Check] = field(default_factory=dict)
-    """Readiness checks; each returns None if it passes, else the reason."""
+    """What ``/status`` reports of dependencies and of parts of the service; each returns None if it passes, else the reason."""
+    start_checks: Mapping[str, Check] = field(default_factory=dict)
+    """What must have passed once before ``/readyz`` reports that the process can answer requests."""
     brokers: Sequence[EventBroker] = ()
     """Brokers that consume streams and publish to them."""
     channels: Sequence[Channel] = ()
@@ -108,7 +110,6 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
     app.state.leaving = asyncio.Event()
     app.state.stopping = asyncio.Event()
-    app.state.failed_loops = {}
     app.state.callers = {}
     app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
     app.state.read_limits = ReadLimits(settings)
@@ -122,10 +123,16 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         for router in service.routers:
             app.include_router(router)
             service_of_route |= {getattr(route, "path", ""): service.name for route in router.routes}
-    checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}
+    health = Health(
+        {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()},
+        {f"{service.name}: {name}": check for service in services for name, check in service.start_checks.items()},
+        app.state.leaving,
+    )
+    app.state.health = health
+    names = [service.name for service in services]
     brokers = [broker for service in services for broker in service.brokers]
     channels = [channel for service in services for channel in service.channels]
-    app.include_router(standard_routes(app, checks, lambda: asyncapi.document(brokers, channels)))
+    app.include_router(standard_routes(app, health, names, lambda: asyncapi.document(brokers, channels)))
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app, settings.site, channels)
@@ -213,8 +220,9 @@ async def _run(
     named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
     named |= {"last uses of keys": app.state.key_usage.run, "connections": connections.run}
     loops = [
-        asyncio.create_task(_keep_running(name, run, stopping, app.state.failed_loops)) for name, run in named.items()
+        asyncio.create_task(_keep_running(name, run, stopping, app.state.health.loops)) for name, run in named.items()
     ]
+    starting = asyncio.create_task(app.state.health.wait_until_started(stopping))
     delayed = asyncio.create_task(_stop_after(settings.shutdown_delay, leaving, server, stopping))
     with _on_signal(lambda: _leave(leaving, server, stopping)):
         handles = [listener, *(listener.dup() for _ in range(MAX_ACCEPTS_PER_TURN - 1))]  # the server closes them
@@ -228,7 +236,7 @@ async def _run(
         for task in late:
             log.warning("a background loop did not stop in time", extra={"loop": task.get_name()})
             task.cancel()
-        await asyncio.gather(after_start, delayed, *loops, return_exceptions=True)
+        await asyncio.gather(after_start, starting, delayed, *loops, return_exceptions=True)
 
 
 async def _after_start(
@@ -250,24 +258,24 @@ async def _after_start(
             log.exception("the callback after the start failed")
 
 
-async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures: dict[str, str]) -> None:
+async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, states: Results) -> None:
     """Run a loop until stopping is set, and restart it after a pause if it fails."""
     while not stopping.is_set():
+        states[name] = None
         begun = time.monotonic()
         try:
             await run(stopping)
         except Exception as error:
             log.exception("a background loop failed and is restarted", extra={"loop": name})
-            failures[name] = f"failed and is being restarted: {error!r}"[:300]
+            states[name] = f"failed and is being restarted: {error!r}"[:300]
         else:
             if not stopping.is_set():
                 log.error("a background loop ended unexpectedly and is restarted", extra={"loop": name})
-                failures[name] = "ended unexpectedly and is being restarted"
+                states[name] = "ended unexpectedly and is being restarted"
         if stopping.is_set():
             return
         longest = 1.0 if time.monotonic() - begun > 60 else 5.0
         await pause(stopping, delay_after(0, longest, longest))
-        failures.pop(name, None)
 
 
 class _Server(uvicorn.Server):

@@ -30,7 +30,7 @@ from newswire.storage.redis_errors import REDIS_ERRORS
 log = logging.getLogger(__name__)
 
 _FOR_PROGRAMS = re.compile(
-    r"/(v1|feeds|sitemap|assets|docs|problems|schemas|metrics|healthz|readyz|openapi\.json|asyncapi|opensearch\.xml)([/.?_-]|$)"
+    r"/(v1|feeds|sitemap|assets|docs|problems|schemas|metrics|healthz|readyz|status|openapi\.json|asyncapi|opensearch\.xml)([/.?_-]|$)"
 )
 """Addresses whose errors are problem documents, whoever asks."""
 

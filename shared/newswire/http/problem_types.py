@@ -252,7 +252,12 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     ),
     "headers-too-large": ProblemType(431, "The headers are too large.", "Send fewer or shorter headers."),
     "unexpected": ProblemType(500, "An error occurred on the server.", "Send the request again."),
-    "not-ready": ProblemType(503, "A dependency of the service is unavailable.", "`checks` names it; try again later."),
+    "not-ready": ProblemType(
+        503, "The process has not completed its start, or it is stopping.", "Ask another replica, or try again later."
+    ),
+    "degraded": ProblemType(
+        503, "A dependency or a background loop fails.", "`checks` and `loops` name it; other requests may still work."
+    ),
     "overloaded": ProblemType(503, "The service is overloaded.", "Send the request again after `Retry-After`."),
     "too-many-pipelined": ProblemType(
         503, "Too many requests are waiting on one connection.", "Wait for responses in between."

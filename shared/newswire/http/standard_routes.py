@@ -1,38 +1,47 @@
 """The routes that every service has: health, metrics and API documents."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from redis.exceptions import RedisError
+from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
 from newswire.http import templating as pages
 from newswire.http.conditional_responses import conditional_response
+from newswire.http.health import Health, Results
 from newswire.http.problem_responses import problems
 from newswire.http.problems import problem
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.observability.json_logging import redact
-from newswire.storage.redis_errors import reason
 
-CHECK_SECONDS = 3.0
-
-
+RELEASE = version("newswire")
 EXPENSIVE = Depends(charged_without_key(Cost.LISTING))
 """For documents that take time to generate, and require no key."""
 
 
-def standard_routes(
-    app: FastAPI,
-    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
-    describe_streams: Callable[[], bytes],
-) -> APIRouter:
-    """Return the standard routes of an app."""
-    router = APIRouter(tags=["operations"])
+class StatusReport(BaseModel):
+    """The state of a process that is wholly well."""
 
-    run_checks = _shared_run(checks)
+    status: Literal["ok"]
+    version: str
+    """The release that the process runs."""
+    services: list[str]
+    checks: dict[str, str]
+    """Each dependency and each part of the process that is checked: `ok`, or what is wrong."""
+    loops: dict[str, str]
+    """Each background loop: `ok`, or what is wrong."""
+
+
+def standard_routes(
+    app: FastAPI, health: Health, services: Sequence[str], describe_streams: Callable[[], bytes]
+) -> APIRouter:
+    """Return the standard routes of an app with these services."""
+    router = APIRouter(tags=["operations"])
 
     @router.get("/healthz", summary="Is the process alive?")
     async def healthz() -> dict[str, str]:
@@ -40,14 +49,21 @@ def standard_routes(
 
     @router.get(
         "/readyz",
-        summary="Can it do its work? 503 says why not.",
+        summary="Can it answer requests? Not before its start is complete, and not once it stops.",
         responses=problems("not-ready"),
     )
     async def readyz() -> dict[str, object]:
-        failures: dict[str, str | None] = {**await run_checks(), **app.state.failed_loops}
-        if app.state.leaving.is_set():
-            failures["process"] = "is stopping"
-        return check_results(failures, "ready")
+        return check_results(await health.readiness(), "ready")
+
+    @router.get(
+        "/status",
+        summary="Is it wholly well? 503 says which dependency or background loop is not.",
+        response_model=StatusReport,
+        responses=problems("degraded"),
+    )
+    async def status() -> dict[str, object]:
+        checks = await health.status()
+        return status_results(checks, health.loops, version=RELEASE, services=list(services))
 
     @router.get(
         "/metrics",
@@ -57,6 +73,7 @@ def standard_routes(
         responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
+        await health.record()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     description = _computed_once(lambda: orjson.dumps(app.openapi()))
@@ -80,18 +97,36 @@ def standard_routes(
     return router
 
 
-def check_results(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
-    """Return the results of checks, each None or the reason for its failure, as a response.
+def check_results(checks: Results, status: str, **more: object) -> dict[str, object]:
+    """Return the results of checks as a response.
 
     Raises:
         ProblemError: a check failed (503); the detail names the checks and the reasons.
     """
-    failed = {name: redact(reason) for name, reason in checks.items() if reason}
-    results = {"checks": {name: failed.get(name, "ok") for name in checks}} | more
-    if failed:
-        detail = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-        raise problem(503, "not-ready", detail, title="Not ready", extra=results)
+    results = {"checks": _redacted(checks)} | more
+    if any(checks.values()):
+        raise problem(503, "not-ready", _failures(checks), title="Not ready", extra=results)
     return {"status": status} | results
+
+
+def status_results(checks: Results, loops: Results, **more: object) -> dict[str, object]:
+    """Return the results of checks and the states of loops as a response.
+
+    Raises:
+        ProblemError: one of them failed (503); the detail names all that did, and the reasons.
+    """
+    results = more | {"checks": _redacted(checks), "loops": _redacted(loops)}
+    if failures := _failures(checks | loops):
+        raise problem(503, "degraded", failures, title="Degraded", extra=results)
+    return {"status": "ok"} | results
+
+
+def _redacted(results: Results) -> dict[str, str]:
+    return {name: redact(failure) if failure else "ok" for name, failure in results.items()}
+
+
+def _failures(results: Results) -> str:
+    return "; ".join(f"{name}: {redact(failure)}" for name, failure in results.items() if failure)
 
 
 def _computed_once(compute: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
@@ -106,32 +141,3 @@ def _computed_once(compute: Callable[[], bytes]) -> Callable[[], Awaitable[bytes
         return result[0]
 
     return compute_once
-
-
-def _shared_run(
-    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
-) -> Callable[[], Awaitable[dict[str, str | None]]]:
-    """Return a function that runs all checks concurrently. Concurrent calls share one run: many requests cost as much as one."""
-    running: asyncio.Task[dict[str, str | None]] | None = None
-
-    async def run_all() -> dict[str, str | None]:
-        return dict(zip(checks, await asyncio.gather(*map(_run_check, checks.values())), strict=True))
-
-    async def shared() -> dict[str, str | None]:
-        nonlocal running
-        if running is None or running.done():
-            running = asyncio.create_task(run_all())
-        return await asyncio.shield(running)  # a client that disconnects must not cancel the others' checks
-
-    return shared
-
-
-async def _run_check(check: Callable[[], Awaitable[str | None]]) -> str | None:
-    try:
-        return await asyncio.wait_for(check(), CHECK_SECONDS)
-    except TimeoutError:
-        return f"did not answer within {CHECK_SECONDS:.0f} s"
-    except RedisError as error:
-        return reason(error)[:300]
-    except Exception as error:  # noqa: BLE001 (any error is the result of the check)
-        return repr(error)[:300]

@@ -130,7 +130,7 @@ class EventBroker(RedisBroker):
         return all(subscriber.running for subscriber in self.subscribers)
 
     async def check(self) -> str | None:
-        """Return why it does not consume, or None if it does; a readiness check."""
+        """Return why it does not consume, or None if it does; a check of `/status`."""
         return self.member.backoff_reason or (None if self.consuming else "the consumer is not running")
 
     async def consume(self, stopping: asyncio.Event) -> None:

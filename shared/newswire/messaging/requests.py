@@ -26,7 +26,7 @@ class NoReplyError(Exception):
 
 
 def _is_no_lost_connection(record: logging.LogRecord) -> bool:
-    """Return whether FastStream logs anything but a lost connection, which the consumers and the readiness checks report.
+    """Return whether FastStream logs anything but a lost connection, which the consumers and the checks of `/status` report.
 
     It would log a traceback for each attempt to connect again.
     """

@@ -69,6 +69,9 @@ mail_reports = Counter("newswire_mail_reports", "Reports about mails of newslett
 live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
 live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])
 
+check_up = Gauge("newswire_check_up", "Whether a check of `/status` passes", ["service", "check"])
+loop_up = Gauge("newswire_loop_up", "Whether a background loop runs", ["service", "loop"])
+
 http_requests = Counter("newswire_http_requests", "HTTP responses", ["service", "method", "route", "status"])
 http_request_duration = Histogram(
     "newswire_http_request_duration_seconds",

@@ -29,7 +29,7 @@ class MemoryGuard:
         self._share = share
 
     async def check(self) -> str | None:
-        """Measure, and return why writes must stop: a readiness check."""
+        """Measure, and return why writes must stop: a check of `/status`."""
         await self.measure()
         return self.full
 

@@ -115,9 +115,9 @@ def test_a_subscription_is_created(running: Running) -> None:
 
 def test_status_names_every_check(running: Running) -> None:
     told = command(running, "status")
-    assert told.startswith("ready\n")
+    assert told.startswith("ok\n")
     assert "notify: filters\tok" in told
-    assert json.loads(command(running, "status", "--json"))["ready"] is True
+    assert json.loads(command(running, "status", "--json"))["ok"] is True
     nowhere = newswire("status", NEWSWIRE_PUBLIC_URL="http://127.0.0.1:9")
     assert nowhere.returncode == 1
     assert "cannot reach" in nowhere.stderr

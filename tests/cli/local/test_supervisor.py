@@ -32,7 +32,7 @@ def post(running: Running, title: str) -> httpx.Response:
 
 
 def readiness(running: Running) -> dict[str, str]:
-    answer = httpx.get(f"{running.site}/readyz", trust_env=False, timeout=30)
+    answer = httpx.get(f"{running.site}/status", trust_env=False, timeout=30)
     checks: dict[str, str] = answer.json()["checks"]
     return checks
 

@@ -115,7 +115,7 @@ class Worker:
         self._wakeup.set()
 
     async def check(self) -> str | None:
-        """Return why nothing is delivered, or None: a readiness check."""
+        """Return why nothing is delivered, or None: a check of `/status`."""
         return None if self.running else "the delivery worker is not running"
 
     async def run(self, stopping: asyncio.Event) -> None:

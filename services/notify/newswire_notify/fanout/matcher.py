@@ -59,7 +59,7 @@ class Matcher:
         return self.index.searches_text(article)
 
     async def check(self) -> str | None:
-        """Return why no event can be matched now, or None: a readiness check."""
+        """Return why no event can be matched now, or None: a check of `/status`."""
         return self.loading
 
     async def load(self, stopping: asyncio.Event) -> None:

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from redis.asyncio import Redis
 
 from newswire.auth.signed_tokens import SignedTokens
-from newswire.http.application import Check, Loop
+from newswire.http.application import Loop
+from newswire.http.health import Check
 from newswire.keys import Keyspace
 from newswire_notify.newsletters import api, archive, mail_pages, pages
 from newswire_notify.newsletters.attempts import Attempts
@@ -66,7 +67,7 @@ class NewsletterParts:
 
     @property
     def checks(self) -> Mapping[str, Check]:
-        """The readiness checks."""
+        """The checks of `/status`."""
         return {"mail": self.workers.check}
 
 

@@ -49,7 +49,7 @@ class MailWorkers:
         self._settlements = Settlements(queue)
 
     async def check(self) -> str | None:
-        """Return why mails cannot be sent at the moment, or None: a readiness check."""
+        """Return why mails cannot be sent at the moment, or None: a check of `/status`."""
         return self._attempts.unavailable
 
     async def run(self, stopping: asyncio.Event) -> None:

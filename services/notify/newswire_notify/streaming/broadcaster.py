@@ -110,7 +110,7 @@ class StreamBroadcaster:
         return self._stopping is not None and self._stopping.is_set()
 
     async def check(self) -> str | None:
-        """Return why clients receive nothing, or None: a readiness check."""
+        """Return why clients receive nothing, or None: a check of `/status`."""
         return None if self.running else "the live stream is not running"
 
     async def run(self, stopping: asyncio.Event) -> None:

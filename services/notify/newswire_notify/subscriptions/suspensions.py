@@ -55,7 +55,7 @@ class Suspensions:
         await wait_for_any(self.reconciled, stopping)
 
     async def check(self) -> str | None:
-        """Return why deliveries have not started, or None: a readiness check."""
+        """Return why deliveries have not started, or None: a check of `/status`."""
         return None if self.reconciled.is_set() else "the disabled accounts have not been loaded yet"
 
     async def follow(self, block_ms: int | None = None) -> None:

@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from redis.asyncio import Redis
 
 from newswire.events import INDEXED
-from newswire.http.application import Check, Loop
+from newswire.http.application import Loop
+from newswire.http.health import Check
 from newswire.keys import Keyspace
 from newswire.messaging.broker import BLOCK_MS, EventBroker
 from newswire.messaging.group_member import GroupMember

@@ -45,7 +45,7 @@ class IndexMaintainer:
         self._owns_index = owns_index
 
     async def check(self, index: ArticleIndex) -> str | None:
-        """Return why the index cannot be used or lacks articles, or None: a readiness check."""
+        """Return why the index cannot be used or lacks articles, or None: a check of `/status`."""
         try:
             reason = await index.check() or await missing_articles_reason(
                 self._redis, self._keys, self._group, self._admin
