@@ -216,7 +216,7 @@ async def storm(drill: Drill, journal: Journal, keys: dict[str, str], seconds: f
     await subscribe(journal, GATEWAY, keys["subscribe"], [RECEIVER])
     publisher = Publisher(journal, [GATEWAY], keys["publish"], rate=rate, seed=secrets.randbelow(10**6))
     stopping = asyncio.Event()
-    listening = asyncio.create_task(listen(journal.readings[0], [GATEWAY]))
+    listening = asyncio.create_task(listen(journal.readings[0], [GATEWAY], journal.failed_requests))
     publishing = asyncio.create_task(publisher.run(stopping))
     try:
         await asyncio.gather(asyncio.sleep(seconds), asyncio.to_thread(hurt, drill, time.monotonic()))

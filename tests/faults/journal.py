@@ -102,6 +102,8 @@ class Journal:
     subscribers: list[Subscriber] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=readings)
+    failed_requests: list[str] = field(default_factory=list)
+    """Requests of clients that were refused, broken off or answered with 5xx; the clients repeated them."""
 
     @property
     def heard(self) -> list[Heard]:

@@ -44,6 +44,10 @@ class Publisher:
         self._under_way: set[asyncio.Task[None]] = set()
         self._number = 0
 
+    def send_to(self, sites: Sequence[str]) -> None:
+        """Send all further requests to these addresses."""
+        self._sites = list(sites)
+
     def begin_anew(self, key: str) -> None:
         """Go on with another key and without what was published before: the store was flushed."""
         self._key = key
@@ -129,8 +133,10 @@ class Publisher:
                         return said
                     if answer.status < 500:
                         raise AssertionError(f"{method} {path}: {answer.status} {await answer.text()}")
-            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError):
-                pass  # no response: it may or may not have been done
+                    self._journal.failed_requests.append(f"{method} {path}: {answer.status}")
+            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
+                # It may or may not have been done.
+                self._journal.failed_requests.append(f"{method} {path}: {error!r}")
             await asyncio.sleep(self._random.uniform(pause / 2, pause))
             pause = min(pause * 2, 2.0)
 
@@ -197,7 +203,7 @@ async def subscribe(journal: Journal, site: str, key: str, addresses: Sequence[s
             journal.subscribers.append(Subscriber(made["id"], made["secret"], path, **{by: value}))
 
 
-async def pull(reading: Reading, sites: Sequence[str]) -> None:
+async def pull(reading: Reading, sites: Sequence[str], failed: list[str]) -> None:
     """Follow the events page by page until cancelled, from now on; start again after a flush."""
     asked = {"category": reading.category} if reading.category else {}
     after: dict[str, str] = {}
@@ -211,7 +217,8 @@ async def pull(reading: Reading, sites: Sequence[str]) -> None:
                     if answer.status != 200:
                         raise aiohttp.ClientError(answer.status)
                     page = await answer.json()
-            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError):
+            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError) as error:
+                failed.append(f"{reading.place}: {error!r}")
                 await asyncio.sleep(0.3)
                 continue
             after = {"after": page["next"]}
@@ -222,7 +229,7 @@ async def pull(reading: Reading, sites: Sequence[str]) -> None:
                 reading.heard.extend(Heard("", event["id"]) for event in page["events"])
 
 
-async def listen(reading: Reading, sites: Sequence[str]) -> None:
+async def listen(reading: Reading, sites: Sequence[str], failed: list[str]) -> None:
     """Follow the live stream until cancelled, and resume after every interruption."""
     asked = {"category": reading.category} if reading.category else {}
     last = ""
@@ -247,5 +254,6 @@ async def listen(reading: Reading, sites: Sequence[str]) -> None:
                             last = entry
                             if "id" in event:  # the others are about the stream itself
                                 reading.heard.append(Heard(entry, event["id"]))
-            except (aiohttp.ClientError, OSError, TimeoutError):
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                failed.append(f"{reading.place}: {error!r}")
                 await asyncio.sleep(0.3)

@@ -112,6 +112,7 @@ class Stand:
     random: Random = field(default_factory=Random)
     repeats_allowed: int = 0
     indexed_before: set[str] = field(default_factory=set)
+    gateway: str | None = None
     publisher: Publisher = field(init=False)
 
     @property
@@ -127,6 +128,15 @@ class Stand:
     def sites(self, service: str) -> list[str]:
         """The addresses of a service's replicas."""
         return [process.site for process in self.services[service]]
+
+    def entrances(self, service: str) -> list[str]:
+        """The addresses where clients reach a service."""
+        return [self.gateway] if self.gateway else self.sites(service)
+
+    def go_through(self, gateway: str) -> None:
+        """Let all clients use a gateway."""
+        self.gateway = gateway
+        self.publisher.send_to([gateway])
 
     async def trouble(self, service: str) -> str:
         """Return the failed readiness checks of the first replica of a service."""
@@ -304,7 +314,11 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
     stopping = asyncio.Event()
     publishing = asyncio.create_task(built.publisher.run(stopping))
     reading = [
-        asyncio.create_task((pull if one.place.startswith("pull") else listen)(one, built.sites("notify")))
+        asyncio.create_task(
+            (pull if one.place.startswith("pull") else listen)(
+                one, built.entrances("notify"), built.journal.failed_requests
+            )
+        )
         for one in built.journal.readings
     ]
     try:

@@ -46,7 +46,7 @@ async def served(
         stopping: asyncio.Event = app.state.stopping
         loops = [asyncio.ensure_future(loop(stopping)) for each in services for loop in each.loops.values()]
         tracker = ConnectionTracker(ConnectionLimits.of(settings), settings.trusted_proxies)
-        protocol = cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=tracker))
+        protocol = cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=tracker, leaving=asyncio.Event()))
         server = uvicorn.Server(
             uvicorn.Config(app, http=protocol if own_protocol else "auto", lifespan="off", log_config=None, ws="none")
         )

@@ -32,6 +32,7 @@ from newswire.http import templating as pages
 from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.direct_routes import DirectRoutes
+from newswire.http.draining import DrainingServer
 from newswire.http.health import Check, Health, Results
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
@@ -180,7 +181,7 @@ async def serve(
         OSError: the address cannot be listened on.
     """
     tracing.set_up(name)
-    with _listen(host, port) as listener:
+    with _bind(host, port) as listener:
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             services = [await stack.enter_async_context(factory()) for factory in factories]
@@ -206,7 +207,7 @@ async def _run(
     connections = ConnectionTracker(ConnectionLimits.of(settings, allow_open_files()), settings.trusted_proxies)
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=connections)),
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=connections, leaving=leaving)),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -216,7 +217,7 @@ async def _run(
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
     )
-    server = _Server(config)
+    server = DrainingServer(config, listener.dup())
     named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
     named |= {"last uses of keys": app.state.key_usage.run, "connections": connections.run}
     loops = [
@@ -278,12 +279,6 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, states: R
         await pause(stopping, delay_after(0, longest, longest))
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # signals are handled here, so that the streams stop before the server
-
-
 async def _stop_after(seconds: float, leaving: asyncio.Event, server: uvicorn.Server, stopping: asyncio.Event) -> None:
     await leaving.wait()
     if not await pause(stopping, seconds):
@@ -318,6 +313,15 @@ def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket at the address, on which the server listens once the process can answer: until then, balancers go on."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if bound.family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from newswire.http.connection_limits import ConnectionTracker, Phase
 from newswire.http.direct_body import DirectBody
+from newswire.http.draining import FIRST_REQUEST_SECONDS
 from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
 from newswire.shared_parts import PartWriter, RefusingWriter
@@ -61,9 +62,11 @@ class BoundedProtocol(PipeliningProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         tracker: ConnectionTracker,
+        leaving: asyncio.Event,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.tracker = tracker
+        self._leaving = leaving
         self.limits = tracker.limits
         self.since = self.loop.time()
         self.held = 0
@@ -192,6 +195,8 @@ class BoundedProtocol(PipeliningProtocol):
                 "pipelined", problem(503, "too-many-pipelined", "too many requests are waiting on this connection")
             )
         super().on_headers_complete()
+        if self._leaving.is_set():
+            self.cycle.keep_alive = False  # the next request goes to another process
         self._in_body = True
         self._body_bytes = self._raw_bytes = self._discarded = 0
         self._credit = self.limits.stall_seconds
@@ -271,6 +276,13 @@ class BoundedProtocol(PipeliningProtocol):
         if running is None or not running.response_started or running.scope["method"] == "HEAD":
             return RefusingWriter()
         return DirectBody(running, self.flow, self.transport)
+
+    def shutdown(self) -> None:
+        """Close the connection after the response in progress, or after the first request if none has arrived yet."""
+        if self.cycle is None and not self.transport.is_closing():
+            self.loop.call_later(FIRST_REQUEST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def drop(self) -> None:
         """Close the connection immediately."""
