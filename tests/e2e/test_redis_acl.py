@@ -151,8 +151,8 @@ def one_right_less_is_reported(installed: Newswire, admin: SynchronousRedis) -> 
     admin.execute_command("ACL", "SETUSER", "newswire-search", "-xreadgroup")
     admin.execute_command("ACL", "SETUSER", "newswire-notify", "-xread")
     for site, check in ((installed.search, "search: consumer"), (installed.notify, "notify: live stream")):
-        until(lambda site=site, check=check: not_ready(site, check))  # type: ignore[misc]
-    assert "the Redis user lacks a permission" in not_ready(installed.search, "search: consumer")
+        until(lambda site=site, check=check: failing(site, check))  # type: ignore[misc]
+    assert "the Redis user lacks a permission" in failing(installed.search, "search: consumer")
 
 
 def found(installed: Newswire, words: str) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def found(installed: Newswire, words: str) -> list[dict[str, Any]]:
     return articles
 
 
-def not_ready(site: str, check: str) -> str:
-    answer = httpx.get(f"{site}/readyz", timeout=30, trust_env=False)
+def failing(site: str, check: str) -> str:
+    answer = httpx.get(f"{site}/status", timeout=30, trust_env=False)
     found = str(answer.json()["checks"][check])
     return "" if found == "ok" else found
