@@ -241,6 +241,17 @@ async def test_a_connection_serves_one_request_after_another(serving: Serving) -
         assert b'{"members":1}' in await reader.readuntil(b"}")
 
 
+async def test_pipelined_responses_with_and_without_a_body_come_in_order(serving: Serving) -> None:
+    async with serving() as site:
+        one, other = b"HEAD /small HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n"
+        reader, _ = await site.connect(one + one + other + one)
+        for expected in (b"", b"", b"{", b""):
+            async with asyncio.timeout(30):
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                if expected:
+                    assert (await reader.readuntil(b"}")).startswith(expected)
+
+
 POST = b"POST /reads HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
 
 

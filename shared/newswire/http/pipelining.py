@@ -5,10 +5,13 @@ that reads nothing would make the server keep another response, and everything t
 reports a lost connection only to the newest request, so that a running earlier one would not notice it.
 """
 
-from typing import Any, TypeAlias
+import asyncio
+from typing import Any, TypeAlias, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from newswire.http.joined_head import JoinedHead
 
 Begun: TypeAlias = tuple[RequestResponseCycle, ASGI3Application]
 
@@ -29,6 +32,12 @@ class PipeliningProtocol(HttpToolsProtocol):
             next_, self._postponed = self._postponed, None
             self._start_asgi_task(*next_)
 
+    def on_response_complete(self) -> None:
+        """Write what is left of the response, such as the head of one without a body, and go on."""
+        if self._running is not None:
+            cast("JoinedHead", self._running.transport).flush()
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the request in progress, and drop those queued behind it."""
         self._postponed = None
@@ -43,4 +52,5 @@ class PipeliningProtocol(HttpToolsProtocol):
             self._postponed = (cycle, app)
             return
         self._running = cycle
+        cycle.transport = cast("asyncio.Transport", JoinedHead(self.transport, self.loop))
         super()._start_asgi_task(cycle, app)

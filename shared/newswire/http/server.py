@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from newswire.http.connection_limits import ConnectionTracker, Phase
 from newswire.http.direct_body import DirectBody
 from newswire.http.draining import FIRST_REQUEST_SECONDS
+from newswire.http.joined_head import JoinedHead
 from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
 from newswire.shared_parts import PartWriter, RefusingWriter
@@ -275,6 +276,7 @@ class BoundedProtocol(PipeliningProtocol):
         running = self._running
         if running is None or not running.response_started or running.scope["method"] == "HEAD":
             return RefusingWriter()
+        cast("JoinedHead", running.transport).flush()
         return DirectBody(running, self.flow, self.transport)
 
     def shutdown(self) -> None:
