@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index.models import FACET_VALUES, FieldFilter
+from newswire_search.index.elasticsearch.query import unscored_query
+from newswire_search.index.models import FACET_VALUES, FACETS, FieldFilter
 from newswire_search.index.port import ArticleIndex
 from tests.search.samples import avoiding, publish, put, request, search, values, wanting
 
@@ -81,3 +82,26 @@ async def test_months_are_those_of_utc_the_latest_first(coast: ArticleIndex) -> 
 async def test_facets_are_not_counted_unless_requested(coast: ArticleIndex) -> None:
     page = await search(coast, "ferry", with_facets=False)
     assert (page.total, page.facets) == (4, {})
+
+
+async def test_counts_are_the_same_whether_a_page_has_all_results_or_not(coast: ArticleIndex) -> None:
+    await put(
+        coast,
+        publish("b1", "Ferry", category="TRAVEL", topics=["sea", "Épée"], authors=["Ida Roth", "ida roth"]),
+        publish("b2", "Ferry", category="Travel", topics=["Epee"], authors=["Ida Roth"], language="en-GB"),
+    )
+    for q in ("ferry", "ferry nothing", "ferry nothing see -chess"):
+        for filters in ({}, avoiding("category", "sport")):
+            whole = await search(coast, q, filters=filters)
+            part = await search(coast, q, filters=filters, limit=1)
+            assert whole.total == len(whole.articles) > len(part.articles)
+            assert whole.facets == part.facets
+    nothing = await search(coast, "nowhere")
+    assert (nothing.total, nothing.facets) == (0, {field: [] for field in FACETS})
+
+
+async def test_facets_are_counted_alike_at_any_time_and_in_any_order() -> None:
+    """So that Elasticsearch can keep the counts of a search."""
+    at, languages = request("ferry train", now_ms=1), {"en", "de"}
+    assert unscored_query(at, languages) == unscored_query(replace(at, now_ms=2, limit=3), languages)
+    assert "should" not in str(unscored_query(request("ferry train"), {"en"}))

@@ -1,5 +1,6 @@
 """Erased articles are hidden, however far behind the index is."""
 
+import asyncio
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -7,6 +8,7 @@ from redis.asyncio import Redis
 from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.models import Retracted
+from newswire_search.query.erased_versions import ErasedVersions
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from tests.search.samples import ids, publish, put, request
 
@@ -87,3 +89,35 @@ async def test_index_answers_alone_without_records_or_redis(
         await RetractionFilteredIndex(embedded_index, nowhere, Keyspace(namespace)).search(request("ferry"))
     ) == ["a1"]
     await nowhere.aclose()
+
+
+async def test_pages_that_wait_together_share_a_command(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    await put(embedded_index, publish("a1", "Ferry sinks"), publish("a2", "Ferry floats"))
+    await on_record(redis, keys, "a1", 1)
+    await on_record(redis, keys, "a2", 1)
+    erased = ErasedVersions(redis, keys)
+
+    async def commands() -> int:
+        return int((await redis.info("commandstats")).get("cmdstat_exists", {"calls": 0})["calls"])
+
+    before = await commands()
+    pages = [[("a1", 1)], [("a2", 1), ("a1", 1)], [("a2", 1)], []]
+    assert await asyncio.gather(*map(erased.among, pages)) == [set()] * 4
+    assert await commands() == before + 1
+    await redis.delete(keys.version("a1", 1))
+    assert await asyncio.gather(*map(erased.among, pages)) == [{("a1", 1)}, {("a1", 1)}, set(), set()]
+    assert await erased.among([("a2", 1), ("a1", 1)]) == {("a1", 1)}
+
+
+async def test_a_version_that_is_erased_while_others_wait_is_hidden(redis: Redis, namespace: str) -> None:
+    keys = Keyspace(namespace)
+    await on_record(redis, keys, "a1", 1)
+    erased = ErasedVersions(redis, keys)
+    early = asyncio.create_task(erased.among([("a1", 1)]))
+    await asyncio.sleep(0)  # its command is on the way
+    await redis.delete(keys.version("a1", 1))
+    assert await erased.among([("a1", 1)]) == {("a1", 1)}
+    await early

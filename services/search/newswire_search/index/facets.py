@@ -1,9 +1,12 @@
 """Facets: the values that a response lists, their order and their spelling."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from newswire.text.folding import fold
-from newswire_search.index.mapping import SEPARATOR
+from newswire_search.index.mapping import SEPARATOR, facet_terms
 from newswire_search.index.models import FACET_VALUES, FacetCount
 
 
@@ -27,6 +30,23 @@ def listed(
         FacetCount(spellings[value], counts[value]) if value in counts else FacetCount(value, count(value))
         for value in (*first, *missing)
     ]
+
+
+def facets_among(articles: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> dict[str, list[FacetCount]]:
+    """Return the values to list for these fields, counted in the articles themselves: those are all results of a search."""
+    counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
+    for article in articles:
+        terms = facet_terms(
+            category=article.get("category"),
+            topics=article.get("topics", ()),
+            authors=[author["name"] for author in article.get("authors", ())],
+            publisher=article["publisher"],
+            language=article.get("language", "und"),
+            published_at=datetime.fromisoformat(article["published_at"]),
+        )
+        for field in fields:
+            counts[field].update(terms[field])
+    return {field: listed(field, list(counted.items()), (), int) for field, counted in counts.items()}
 
 
 def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:

@@ -57,18 +57,38 @@ def fields_of(article: Article) -> dict[str, Any]:
         "updated_at": epoch_ms_nearest(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
-    for name, values in (
-        ("category", [article.category] if article.category else []),
-        ("topic", article.topics),
-        ("author", article.author_names),
-        ("publisher", [article.publisher]),
-        ("language", [article.language]),
-        ("month", [month(article.published_at)]),
-    ):
-        folded = _by_folded(values)
-        fields[name] = list(folded)
-        fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
+    counted = facet_terms(
+        category=article.category,
+        topics=article.topics,
+        authors=article.author_names,
+        publisher=article.publisher,
+        language=article.language,
+        published_at=article.published_at,
+    )
+    for name, terms in counted.items():
+        fields[name] = [term.partition(SEPARATOR)[0] for term in terms]
+        fields[name + FACET_SUFFIX] = terms
     return fields
+
+
+def facet_terms(
+    *,
+    category: str | None,
+    topics: Iterable[str],
+    authors: Iterable[str],
+    publisher: str,
+    language: str,
+    published_at: datetime,
+) -> dict[str, list[str]]:
+    """Return the values of an article that facets count, by field; each value folded, and as it is written."""
+    return {
+        "category": _facet_terms([category] if category else []),
+        "topic": _facet_terms(topics),
+        "author": _facet_terms(authors),
+        "publisher": _facet_terms([publisher]),
+        "language": _facet_terms([language]),
+        "month": _facet_terms([month(published_at)]),
+    }
 
 
 def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -79,12 +99,12 @@ def _joined(terms: Iterable[str]) -> str:
     return " ".join(terms)
 
 
-def _by_folded(values: Iterable[str]) -> dict[str, str]:
-    """Keep the first spelling of each folded value, so that an article counts once per value."""
+def _facet_terms(values: Iterable[str]) -> list[str]:
+    """Return the first spelling of each folded value, so that an article counts once per value."""
     folded: dict[str, str] = {}
     for value in values:
         folded.setdefault(fold(value), value)
-    return folded
+    return [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}

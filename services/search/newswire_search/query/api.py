@@ -186,7 +186,7 @@ def _next_link(http: Request, cursor: str | None) -> dict[str, str]:
     if cursor is None:
         return {}
     pairs = [(name, value) for name, value in http.query_params.multi_items() if name != "cursor"]
-    link = f'<{http.url.path}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+    link = f'<{http.scope["path"]}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
     return {"Link": link} if len(link) <= MAX_LINK_BYTES else {}
 
 

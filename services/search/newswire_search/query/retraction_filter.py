@@ -27,11 +27,9 @@ from newswire_search.index.models import (
     SearchRequest,
 )
 from newswire_search.index.port import IndexReader
+from newswire_search.query.erased_versions import RECORD_TIMEOUT_SECONDS, ErasedVersions
 
 log = logging.getLogger(__name__)
-
-RECORD_TIMEOUT_SECONDS = 0.5
-"""How long to wait for the record. After that the index answers alone: while Redis is down, nothing is retracted either."""
 
 
 class RetractionFilteredIndex:
@@ -41,12 +39,13 @@ class RetractionFilteredIndex:
         self._index = index
         self._records = records
         self._keys = keys
+        self._erased_versions = ErasedVersions(records, keys)
         self._unindexed_retractions = SharedReading(self._read_unindexed_retractions)
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles; see `newswire_search.index.port.IndexReader.search`."""
         page = await self._index.search(await self._excluding_erased(request))
-        erased = await self._erased(_versions_of(page.articles))
+        erased = await self._erased_versions.among(_versions_of(page.articles))
         return _page_without(page, erased)
 
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
@@ -55,7 +54,8 @@ class RetractionFilteredIndex:
             return []
         excluding = await asyncio.gather(*map(self._excluding_erased, requests))
         pages = await self._index.search_all(excluding)
-        erased = await self._erased(_versions_of([article for page in pages for article in page.articles]))
+        found = [article for page in pages for article in page.articles]
+        erased = await self._erased_versions.among(_versions_of(found))
         return [_page_without(page, erased) for page in pages]
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
@@ -95,7 +95,7 @@ class RetractionFilteredIndex:
     async def complete(self, request: CompletionRequest) -> list[Completion]:
         """Complete what is typed; see `newswire_search.index.port.IndexReader.complete`."""
         found = await self._index.complete(request)
-        erased = await self._erased(list(dict.fromkeys((each.article_id, each.version) for each in found)))
+        erased = await self._erased_versions.among([(each.article_id, each.version) for each in found])
         return [each for each in found if (each.article_id, each.version) not in erased]
 
     async def related(
@@ -126,27 +126,7 @@ class RetractionFilteredIndex:
             return found
 
     async def _without_erased(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        return _without(articles, await self._erased(_versions_of(articles)))
-
-    async def _erased(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Return those ids and versions whose record exists and whose version document is gone."""
-        if not versions:
-            return set()
-        documents = [self._keys.version(article_id, version) for article_id, version in versions]
-        try:
-            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                if await self._records.exists(*documents) == len(documents):  # the usual case
-                    return set()
-                async with self._records.pipeline(transaction=False) as pipe:
-                    for (article_id, _), document in zip(versions, documents, strict=True):
-                        pipe.exists(document)
-                        pipe.exists(self._keys.article(article_id))
-                    found = await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("could not read the records; results come from the index alone", extra={"reason": repr(error)})
-            return set()
-        pairs = zip(versions, found[::2], found[1::2], strict=True)
-        return {each for each, has_document, has_state in pairs if has_state and not has_document}
+        return _without(articles, await self._erased_versions.among(_versions_of(articles)))
 
 
 def _versions_of(articles: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:

@@ -48,6 +48,16 @@ def days_aggregation(after: Body | None) -> Body:
 
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
     """Return the scored query for the words and the filters of a request, in an index with articles in these languages."""
+    query = _matching(request, languages, _scored)
+    return query if request.now_ms is None else _newer_first(query, request.now_ms)
+
+
+def unscored_query(request: SearchRequest, languages: Collection[str]) -> Body:
+    """Return the query that matches the same articles, for counting: without the time and what else is only for the score."""
+    return _unscored(_matching(request, languages, _required))
+
+
+def _matching(request: SearchRequest, languages: Collection[str], build: Callable[[QueryPlan], Body]) -> Body:
     required = readable(request.entitlement, languages)
     if request.fuzzy_term is not None:
         close = {"value": request.fuzzy_term.word, "fuzziness": request.fuzzy_term.max_edits, "prefix_length": 0}
@@ -57,9 +67,8 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
     required += [_included(field, chosen) for field, chosen in request.filters.items() if chosen.include]
     excluded = [_excluded(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
     excluded += [_erased(version, ids) for version, ids in (request.erased or {}).items()]
-    must = _in_each_language(group_by_language(partial(plan_query, request), languages), _scored)
-    query: Body = {"bool": {"filter": required, **_nonempty("must_not", excluded), "must": [must]}}
-    return query if request.now_ms is None else _newer_first(query, request.now_ms)
+    must = _in_each_language(group_by_language(partial(plan_query, request), languages), build)
+    return {"bool": {"filter": required, **_nonempty("must_not", excluded), "must": [must]}}
 
 
 def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
@@ -104,9 +113,13 @@ def _newer_first(query: Body, now: int) -> Body:
     return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
 
 
+def _required(plan: QueryPlan) -> Body:
+    return _boolean(plan.required)
+
+
 def _scored(plan: QueryPlan) -> Body:
     """Return the query for a plan: the required clauses, and those that only add to the score."""
-    required = _boolean(plan.required)
+    required = _required(plan)
     in_title = [_match("title_terms", phrase) for phrase in positive_phrases(plan.required) if phrase.field == "text"]
     should: list[Body] = []
     if in_title:

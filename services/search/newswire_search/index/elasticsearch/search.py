@@ -15,11 +15,13 @@ from elasticsearch import ApiError, BadRequestError, NotFoundError
 
 from newswire_search.index.elasticsearch.facets import aggregations
 from newswire_search.index.elasticsearch.languages import IndexedLanguages
-from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query
+from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query, unscored_query
 from newswire_search.index.elasticsearch.responses import facets_of, hits_of, is_missing, page_of, require_complete
 from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
 from newswire_search.index.elasticsearch.target import IndexTarget
-from newswire_search.index.models import Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort
+from newswire_search.index.facets import facets_among
+from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort
+from newswire_search.index.ranking import can_match_partially
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
 from newswire_search.query.entitlement import filter_readable
 
@@ -48,8 +50,31 @@ class ElasticsearchSearch:
         """
         if request.sort is Sort.RELEVANCE and request.after is not None:
             return await self._next_by_relevance(request, request.after)
+        if not _counts_afterwards(request):
+            return await self._page(request)
+        page = await self._page(replace(request, with_facets=False))
+        return replace(page, facets=await self._facets(request, page))
+
+    async def _page(self, request: SearchRequest) -> SearchPage:
         answer = await self._target.request(lambda: self._search(self._page_body(request)))
         return page_of(require_complete(answer.body), request)
+
+    async def _facets(self, request: SearchRequest, page: SearchPage) -> Mapping[str, Sequence[FacetCount]]:
+        """Return the facets of a search whose first page is known: from the page, if it has all results.
+
+        Otherwise the server counts them. It keeps the response to such a request, which has neither articles nor the time, until
+        the index changes.
+        """
+        if page.total == len(page.articles):
+            return facets_among(page.articles, request.facet_fields)
+        body = {
+            "query": unscored_query(request, self._languages.known),
+            "size": 0,
+            "track_total_hits": False,
+            "aggregations": aggregations(request, self._languages.known),
+        }
+        answer = await self._target.request(lambda: self._search(body))
+        return facets_of(require_complete(answer.body), request)
 
     async def _search(self, body: Body) -> ApiResponse[Any]:
         """Send a search. The method of the client takes the body apart and puts it together again."""
@@ -199,3 +224,18 @@ class ElasticsearchSearch:
         )
         found = [article_in(hit) for hit in hits_of(require_complete(answer.body))]
         return {article["id"]: article for article in filter_readable(request.entitlement, found)}, answer.body
+
+
+def _counts_afterwards(request: SearchRequest) -> bool:
+    """Return whether facets are counted after the page is known, because it may well have all results: with several words.
+
+    One word, or a list by date, usually has more, and then a second request costs more than facets do. A field with selected
+    values is counted among further articles.
+    """
+    return (
+        request.with_facets
+        and request.sort is Sort.RELEVANCE
+        and request.limit > 0
+        and can_match_partially(request.query)
+        and not any(chosen.include for chosen in request.filters.values())
+    )
