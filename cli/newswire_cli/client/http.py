@@ -1,5 +1,6 @@
 """HTTP requests of commands to a running Newswire, and the options that name it and its keys."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import httpx
 
 TIMEOUT_SECONDS = 60.0
+LIST_PAGE_SIZE = 100
 DEFAULT_SITE = "http://127.0.0.1:8000"
 DEFAULT_DATA_DIR = Path(".newswire")
 
@@ -77,6 +79,21 @@ def request_json(client: "httpx.Client", method: str, path: str, **options: Any)
     if not response.is_success:
         fail(error_message(response))
     return response.json() if response.content else None
+
+
+def read_list(
+    client: "httpx.Client", path: str, member: str, parameters: Mapping[str, Any], limit: int | None
+) -> Iterator[dict[str, Any]]:
+    """Yield up to ``limit`` elements of a list, page by page: those in a member of each response."""
+    wanted, left = dict(parameters), limit
+    while left is None or left > 0:
+        wanted["limit"] = LIST_PAGE_SIZE if left is None else min(left, LIST_PAGE_SIZE)
+        page = request_json(client, "GET", path, params=wanted)
+        yield from page[member]
+        if page["next_cursor"] is None:
+            return
+        wanted["cursor"] = page["next_cursor"]
+        left = None if left is None else left - len(page[member])
 
 
 def error_message(response: "httpx.Response") -> str:

@@ -12,10 +12,12 @@ import typer
 from newswire_cli.client.http import (
     DEFAULT_DATA_DIR,
     DEFAULT_SITE,
+    LIST_PAGE_SIZE,
     DataDir,
     PublisherKey,
     Site,
     open_client,
+    read_list,
     request_json,
 )
 from newswire_cli.terminal.console import fail, say
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="See and export drafts; people write them on the desk.", no_args_is_help=True)
 PATH = "/v1/drafts"
-PAGE_SIZE = 100
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
 
@@ -47,7 +48,7 @@ def list_(
         State | None, typer.Option(help="Only drafts in this state; by default all but discarded ones.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Only drafts with these words in the title.")] = None,
-    limit: Annotated[int, typer.Option(help="The maximum number.", min=1)] = PAGE_SIZE,
+    limit: Annotated[int, typer.Option(help="The maximum number.", min=1)] = LIST_PAGE_SIZE,
     site: Site = DEFAULT_SITE,
     key: PublisherKey = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -141,18 +142,9 @@ def export(
 def _drafts(
     client: "httpx.Client", state: State | None, text: str | None, limit: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield drafts as lists have them, page by page."""
-    parameters: dict[str, Any] = {"state": state.value} if state else {}
-    parameters |= {"text": text} if text else {}
-    left = limit
-    while left is None or left > 0:
-        parameters["limit"] = PAGE_SIZE if left is None else min(left, PAGE_SIZE)
-        page = request_json(client, "GET", PATH, params=parameters)
-        yield from page["drafts"]
-        if page["next_cursor"] is None:
-            return
-        parameters["cursor"] = page["next_cursor"]
-        left = None if left is None else left - len(page["drafts"])
+    """Yield drafts as lists have them."""
+    chosen = ({"state": state.value} if state else {}) | ({"text": text} if text else {})
+    return read_list(client, PATH, "drafts", chosen, limit)
 
 
 def _path(draft_id: str) -> str:

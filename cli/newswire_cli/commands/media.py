@@ -1,17 +1,19 @@
 """`newswire media`: upload images, list and delete them, and check that all stored ones are there and unchanged."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from newswire_cli.client.http import (
     DEFAULT_DATA_DIR,
     DEFAULT_SITE,
+    LIST_PAGE_SIZE,
     DataDir,
     PublisherKey,
     Site,
     open_client,
+    read_list,
     request_json,
 )
 from newswire_cli.client.redis import DataDir as StoreDir
@@ -22,7 +24,6 @@ from newswire_cli.terminal.tables import member, print_records
 from newswire_operations.stores import Stores
 
 app = typer.Typer(help="Upload images for articles.", no_args_is_help=True)
-PAGE_SIZE = 100
 
 
 @app.command()
@@ -49,23 +50,15 @@ def add(
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(help="The maximum number.", min=1)] = PAGE_SIZE,
+    limit: Annotated[int, typer.Option(help="The maximum number.", min=1)] = LIST_PAGE_SIZE,
     site: Site = DEFAULT_SITE,
     key: PublisherKey = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     json: Json = False,
 ) -> None:
     """List images, newest first, with how many articles and drafts use each."""
-    found: list[dict[str, Any]] = []
-    parameters: dict[str, Any] = {}
     with open_client(site, key, data_dir) as client:
-        while len(found) < limit:
-            parameters["limit"] = min(limit - len(found), PAGE_SIZE)
-            page = request_json(client, "GET", "/v1/media", params=parameters)
-            found += page["media"]
-            if page["next_cursor"] is None:
-                break
-            parameters["cursor"] = page["next_cursor"]
+        found = list(read_list(client, "/v1/media", "media", {}, limit))
     columns = {
         "id": member("id"),
         "width": member("width"),
