@@ -110,6 +110,14 @@ async def test_an_animation_keeps_its_frames(media: MediaTest, publisher: dict[s
     assert image.info["duration"] in (80, 80.0)
 
 
+@pytest.mark.parametrize("format_", ["WEBP", "PNG"])
+async def test_an_animation_is_turned_upright(media: MediaTest, publisher: dict[str, str], format_: str) -> None:
+    added = await media.upload(publisher, animation(format_, exif=exif(6).tobytes()))
+    assert (added["width"], added["height"]) == (48, 64)
+    image = await opened(media, added["url"])
+    assert (image.size, image.n_frames, image.getexif().get(0x0112)) == ((48, 64), 3, None)  # type: ignore[attr-defined]
+
+
 async def test_a_transparent_image_stays_transparent(media: MediaTest, publisher: dict[str, str]) -> None:
     image = gradient(400, 300, "RGBA")
     image.putalpha(0)

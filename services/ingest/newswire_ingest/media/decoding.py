@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from PIL import Image, ImageCms, ImageFile, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, ImageSequence, JpegImagePlugin, UnidentifiedImageError
 
 from newswire_ingest.media.models import ImageFormat
 
@@ -61,6 +61,9 @@ _KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked below, before anything is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.simplefilter("ignore")
+
+
+_ORIENTATION: Final = 0x0112
 
 
 class _RefusedError(Exception):
@@ -121,7 +124,7 @@ def _clean(content: bytes) -> tuple[dict[str, Any], bytes]:
     frames = int(getattr(image, "n_frames", 1)) if format_ is not ImageFormat.JPEG else 1
     if frames > 1:
         _check_animation(image, frames)
-        clean = _encode_animation(image, format_)
+        image, clean = _encode_animation(image, format_)
     else:
         image, clean = _encode_still(image, format_)
     described = {
@@ -144,7 +147,7 @@ def _check_animation(image: Image.Image, frames: int) -> None:
         raise _RefusedError(f"has {pixels / 1_000_000:,.0f} megapixels in {frames:,} frames", fix)
 
 
-def _encode_animation(image: Image.Image, format_: ImageFormat) -> bytes:
+def _encode_animation(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
     written = io.BytesIO()
     every: dict[ImageFormat, dict[str, Any]] = {
         ImageFormat.GIF: {"comment": b"", "optimize": False},
@@ -154,9 +157,19 @@ def _encode_animation(image: Image.Image, format_: ImageFormat) -> bytes:
     }
     options = every[format_]
     timing: dict[str, Any] = {"duration": _durations(image), "loop": image.info.get("loop", 0)}
-    image.save(written, _NAMES[format_], save_all=True, **timing, **options)
+    upright, *others = [image] if image.getexif().get(_ORIENTATION, 1) == 1 else _upright_frames(image)
+    upright.save(written, _NAMES[format_], save_all=True, append_images=others, **timing, **options)
     image.seek(0)
-    return written.getvalue()
+    return upright, written.getvalue()
+
+
+def _upright_frames(image: Image.Image) -> list[Image.Image]:
+    frames = []
+    for frame in ImageSequence.Iterator(image):
+        upright = ImageOps.exif_transpose(frame)
+        upright.info = {}
+        frames.append(upright)
+    return frames
 
 
 def _durations(image: Image.Image) -> list[int]:
@@ -172,7 +185,7 @@ def _durations(image: Image.Image) -> list[int]:
 
 def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
     profile = _profile(image)
-    orientation = image.getexif().get(0x0112, 1)
+    orientation = image.getexif().get(_ORIENTATION, 1)
     image.load()
     options: dict[str, Any] = {}
     if format_ is ImageFormat.JPEG:
