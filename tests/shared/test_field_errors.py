@@ -72,3 +72,15 @@ def test_accepted_values_are_named_once() -> None:
         "is not 'published', 'updated', 'corrected' or 'retracted'",
         "send 'published', 'updated', 'corrected' or 'retracted'",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "what", "fix"),
+    [
+        ("", "has fewer than 1 characters", "send at least 1 character(s)"),
+        ("https://receiver.example/" + "a" * 2000, "has more than 2000 characters", "send at most 2000 characters"),
+    ],
+)
+def test_the_length_of_a_text_is_told_in_characters(url: str, what: str, fix: str) -> None:
+    sent = {"channel": {"type": "webhook", "url": url}}
+    assert errors_of(NewSubscription, sent)["channel.url"] == (what, fix)

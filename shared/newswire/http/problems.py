@@ -209,6 +209,7 @@ _FIXES = {
     "model_attributes_type": "send an object",
     "string_unicode": "send well-formed Unicode; surrogates only in pairs",
     "too_long": "send at most {max_length}",
+    "too_short": "send at least {min_length}",
     "string_too_long": "send at most {max_length} characters",
     "string_too_short": "send at least {min_length} character(s)",
     "greater_than_equal": "send {ge} or more",
@@ -235,6 +236,7 @@ _PROBLEMS = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "too_long": "has more than {max_length} items",
+    "too_short": "has fewer than {min_length} items",
     "string_too_long": "has more than {max_length} characters",
     "string_too_short": "has fewer than {min_length} characters",
     "greater_than_equal": "is less than {ge}",
@@ -251,7 +253,7 @@ _BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json
 def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Iterable[FieldError]:
     """Convert pydantic's errors to field errors."""
     for error in errors:
-        kind, context = str(error["type"]), error.get("ctx", {})
+        kind, context = _kind(error), error.get("ctx", {})
         path = [str(part)[:MAX_FIELD_NAME_CHARS] for part in error["loc"] if not _BRANCH.match(str(part))]
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
@@ -266,6 +268,13 @@ def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | N
         message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
         known = _PROBLEMS.get(kind)
         yield FieldError(field, known.format_map(_Context(context)) if known else message, fix)
+
+
+def _kind(error: Mapping[str, Any]) -> str:
+    """Return the type of an error. Pydantic takes texts with a validator of their own for lists where their length is wrong."""
+    kind = str(error["type"])
+    is_text = error.get("ctx", {}).get("field_type") == "Value"
+    return f"string_{kind}" if is_text and kind in ("too_long", "too_short") else kind
 
 
 class _Context(dict[str, Any]):
