@@ -160,7 +160,7 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         url = new_draft(chromium, room.site, "Ferries sail again")
 
         # Pasted text keeps what readers see, and nothing else.
-        for name in ("word", "google_docs"):
+        for name in ("word", "google_docs", "web_page"):
             chromium.execute_script(PASTE, (SAMPLES / f"{name}.html").read_text())
             saved(chromium)
             body = room.draft(chromium)["content"]["body"]

@@ -8,7 +8,7 @@ const TAG = /<[a-z][^>]*>/gi;
 const STYLE = "data-pasted-style";
 const REDIRECT = /^https:\/\/www\.google\.com\/url\?/;
 
-export function cleanPasted(html) {
+export function cleanPasted(html, view) {
   const page = new DOMParser().parseFromString(html.replace(UNREAD, "").replace(TAG, inert), "text/html");
   for (const each of page.querySelectorAll("style, script, meta, link, title, xml, head > *")) each.remove();
   removeComments(page.body);
@@ -17,11 +17,13 @@ export function cleanPasted(html) {
   wordLists(page);
   for (const image of page.querySelectorAll("img")) if (!/^https?:/i.test(image.getAttribute("src") ?? "")) image.remove();
   for (const link of page.querySelectorAll("a")) cleanLink(link);
+  for (const each of page.querySelectorAll("iframe, video, audio, embed, object")) mediaLink(each);
   for (const each of page.querySelectorAll("p")) if (isBlank(each)) each.remove();
   if (page.body.querySelector(":scope > :is(p, h1, h2, h3, ul, ol, table)"))
     for (const each of page.body.querySelectorAll(":scope > br")) each.remove(); // between blocks, as Google Docs writes them
   for (const each of page.querySelectorAll("h1, h5, h6")) rename(each, each.localName === "h1" ? "h2" : "h4");
   for (const each of page.querySelectorAll(`[${STYLE}]`)) emphasise(each);
+  if (/^(ul|ol)$/.test(page.body.firstElementChild?.localName) && isBesideText(view)) page.body.prepend(page.createElement("p"));
   return page.body.innerHTML;
 }
 
@@ -109,6 +111,23 @@ function cleanLink(link) {
   if (REDIRECT.test(address)) address = new URL(address).searchParams.get("q") ?? address;
   if (/^(https?:|mailto:)/i.test(address)) link.setAttribute("href", address);
   else unwrap(link);
+}
+
+// Embedded media become links, as they do in imports.
+function mediaLink(media) {
+  const source = media.getAttribute("src") ?? media.getAttribute("data") ?? media.querySelector("source")?.getAttribute("src") ?? "";
+  if (!/^(https?:)?\/\//i.test(source)) return media.remove();
+  const link = media.ownerDocument.createElement("a");
+  link.setAttribute("href", source.startsWith("//") ? `https:${source}` : source);
+  link.textContent = media.getAttribute("title") || link.getAttribute("href");
+  media.replaceWith(link);
+}
+
+// Whether the cursor is in a paragraph with text: the editor would append the first item of a list to that, instead of the list after it.
+function isBesideText(view) {
+  const { $from } = view.state.selection;
+  const isInList = Array.from({ length: $from.depth }, (_, depth) => $from.node(depth).type.name).includes("listItem");
+  return !isInList && $from.parent.content.size > 0;
 }
 
 function isBlank(paragraph) {

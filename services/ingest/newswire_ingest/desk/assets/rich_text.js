@@ -41,7 +41,12 @@ const Figure = prose.Node.create({
   renderHTML: () => ["figure", 0],
 });
 
-const Cleaning = prose.Extension.create({ name: "cleaning", transformPastedHTML: cleanPasted });
+const Cleaning = prose.Extension.create({
+  name: "cleaning",
+  transformPastedHTML(html) {
+    return cleanPasted(html, this.editor.view);
+  },
+});
 
 const plain = (extension) => extension.extend({ addAttributes: () => ({}) });
 
