@@ -16,6 +16,7 @@ from newswire.text.dates import locale_of_texts
 from newswire.users.models import User
 from newswire.users.roles import Permission
 from newswire.workspace.browser_sessions import CSRF_FIELD, SIGN_IN_REQUIRED, SignedIn, sign_in_address
+from newswire.workspace.problem_texts import problem_text
 from newswire.workspace.texts import preferred_language, texts
 
 PACKAGE = "newswire.workspace"
@@ -100,13 +101,13 @@ class Workspace:
 
     async def _problem_page(self, request: Request, error: ProblemError) -> Response:
         """Return the sign-in where that is missing, else a page that explains the problem."""
-        wording = texts(self.language(request))
+        language = self.language(request)
+        heading, detail = problem_text(error, language)
         if error.type == SIGN_IN_REQUIRED:
             if request.method == "GET":
                 return RedirectResponse(sign_in_address(request), 303, _HEADERS)
+            wording = texts(language)
             heading, detail = wording["signed_out"], wording["signed_out_detail"]
-        else:
-            heading, detail = error.title, f"{error.detail[:1].upper()}{error.detail[1:]}."
         return self.page(
             request, "problem.html", None, status=error.status, headers=error.headers, heading=heading, detail=detail
         )

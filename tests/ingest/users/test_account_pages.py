@@ -64,6 +64,8 @@ async def test_an_admin_adds_a_user_who_accepts_the_invitation(desk: Desk, user:
     refused = await new.get("/users")
     assert refused.status_code == 403
     assert "Not permitted" in refused.text
+    new.headers["Accept-Language"] = "de"
+    assert "Nicht erlaubt" in (await new.get("/users")).text
     assert "Jon Vale" in (await admin.get("/users")).text
 
 
