@@ -179,7 +179,7 @@ async def test_write_says_why_it_does_not(store: Store) -> None:
     await store.redis.hset(store.keys.article("a1"), "retracted_by", "operator")
     assert await store.write(tag="1-0", number=2) == [b"TAKEN_DOWN"]
     await store.redis.hdel(store.keys.key("key", "k1"), "hash")
-    assert await store.write("a4") == [b"REVOKED"]
+    assert await store.write("a4") == [b"BARRED"]
 
 
 async def test_write_counts_new_articles_against_the_quota(store: Store) -> None:
@@ -241,7 +241,7 @@ async def test_retract_says_why_it_does_not_and_repeats_itself(store: Store) -> 
     assert await store.retract("1-1", record, write_token="other", fingerprint="other") == [b"KEY_MISMATCH"]
     assert await store.write(tag="1-1", number=2) == [b"TAKEN_DOWN"]
     await store.redis.delete(store.keys.key("key", "k1"))
-    assert await store.retract("1-1") == [b"REVOKED"]
+    assert await store.retract("1-1") == [b"BARRED"]
 
 
 async def test_retract_leaves_one_entry_in_the_audit_log_and_another_if_an_operator_bars_it(store: Store) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.article_records import article_pages, pack, unpack, unpacked_size, version_document
+from newswire.storage.article_records import article_pages, pack, stored_title, unpack, unpacked_size, version_document
 
 BODY = " ".join(f"<p>Paragraph {n} tells of the harbour, the ferry and the weather at sea.</p>" for n in range(60))
 DOCUMENT = json.dumps({"id": "a", "title": "Ferry – naïve", "body": BODY, "text": BODY}, ensure_ascii=False).encode()
@@ -22,6 +22,13 @@ def test_a_packed_document_is_small_and_comes_back_byte_for_byte() -> None:
 def test_the_size_of_a_packed_document_is_known_without_unpacking_it() -> None:
     for document in (DOCUMENT, b"", b'"\xc3\xa9"', b'"' + b"a" * 1_000_000 + b'"'):
         assert unpacked_size(pack(document)) == unpacked_size(document) == len(document)
+
+
+def test_the_title_of_a_long_document_is_read_from_its_beginning() -> None:
+    long = json.dumps({"id": "a", "title": 'Ferry "Île" \\', "body": "title " * 1_000_000}).encode()
+    for document in (long, pack(long)):
+        assert stored_title(document) == 'Ferry "Île" \\'
+    assert stored_title(pack(b"{}")) == ""
 
 
 def test_threads_pack_and_unpack_at_the_same_time() -> None:

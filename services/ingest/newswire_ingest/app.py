@@ -104,7 +104,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             articles_api.router(articles, settings),
             batch_api.router(articles, limits),
             lists_api.router(store, articles),
-            drafts_api.router(drafts),
+            drafts_api.router(drafts.editing),
             acts_api.router(drafts, audiences),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),

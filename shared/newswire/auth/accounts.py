@@ -8,7 +8,14 @@ from typing import Any
 from redis.asyncio import Redis
 
 from newswire.auth.account_names import ConfusableNameError, check_account_name, index_account_names
-from newswire.auth.credentials import account_change_keys, account_functions, key_record, read_entitlement
+from newswire.auth.credentials import (
+    Caller,
+    Scope,
+    account_change_keys,
+    account_functions,
+    key_record,
+    read_entitlement,
+)
 from newswire.filters import Filter
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import audit
@@ -59,6 +66,23 @@ async def find_account(redis: "Redis", keys: Keyspace, name: str) -> Account | N
     """Return an account, or None if there is none with this name."""
     fields: dict[bytes, bytes] = await redis.hgetall(_record(keys, name))
     return _account(fields) if fields else None
+
+
+async def find_publisher(
+    redis: "Redis", keys: Keyspace, account: str, *, key_id: str = "", user_id: str | None = None
+) -> Caller | None:
+    """Return who publishes in an account, a key or a user, with its limits; None if the account is disabled or gone."""
+    found = await find_account(redis, keys, account)
+    if found is None or found.disabled_at is not None:
+        return None
+    return Caller(
+        account,
+        key_id,
+        frozenset({Scope.PUBLISH}),
+        publish_rate=found.publish_rate,
+        daily_quota=found.daily_quota,
+        user_id=user_id,
+    )
 
 
 async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limit: int | None = None) -> list[Account]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from newswire.filters import Filter
 
 LUA = LuaSource("newswire.auth", "accounts", (FLAT_FIELDS,))
+CALLER_IS_BARRED = "newswire.auth:caller_is_barred"
+"""The part that tells whether the caller of a write may not write any more."""
 KEY_PREFIX = "nw_"
 TOKEN = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{8,32}})_([0-9A-Za-z]{{32,128}})")
 """A token: ``nw_<id>_<secret>``."""

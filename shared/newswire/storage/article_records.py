@@ -3,11 +3,13 @@
 For code that needs the current state: reindexing, retries and replays.
 """
 
+import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import zstandard
 from redis.asyncio import Redis
 
@@ -16,6 +18,9 @@ from newswire.events import ArticlePublished
 from newswire.keys import Keyspace
 
 LEVEL = 3
+_BEGINNING_BYTES = 16 * 1024
+"""Of a document: the title is in it, because only short members precede it."""
+_TITLE = re.compile(rb'"title":\s*("(?:[^"\\]|\\.)*")')
 
 
 class _Zstandard(threading.local):
@@ -37,6 +42,16 @@ def pack(document: bytes) -> bytes:
 def unpack(stored: bytes) -> bytes:
     """Return the JSON of a stored version document. Old records are not compressed."""
     return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
+
+
+def stored_title(stored: bytes) -> str:
+    """Return the title in a stored version document, of which only the beginning is unpacked; empty where that has none."""
+    beginning = stored[:_BEGINNING_BYTES]
+    if stored.startswith(zstandard.FRAME_HEADER):
+        with _zstandard.decompressor.stream_reader(stored) as reader:
+            beginning = reader.read(_BEGINNING_BYTES)
+    found = _TITLE.search(beginning)
+    return str(orjson.loads(found[1])) if found else ""
 
 
 def unpacked_size(stored: bytes) -> int:

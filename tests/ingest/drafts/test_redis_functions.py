@@ -40,7 +40,6 @@ class Store:
             "grows": 0,
             "max_drafts": 2,
             "max_bytes": 100,
-            "caller_type": "key",
             "now_ms": NOW,
             "text": "",
             "media": [],
@@ -66,7 +65,7 @@ async def store(redis: Redis, namespace: str) -> Store:
     store = Store(redis, Keyspace(namespace))
     await redis.hset(store.key("key", "k1"), "hash", "h")
     await redis.hset(store.key("account", "Post"), "name", "Post")
-    await redis.hset(store.key("user", "u1"), "id", "u1")
+    await redis.hset(store.key("user", "u1"), "name", "Ida")
     return store
 
 
@@ -85,13 +84,13 @@ async def test_write_draft_refuses_callers_that_are_no_longer_valid(store: Store
     assert await store.write(caller=store.key("key", "unknown")) == b"BARRED"
     await store.redis.hset(key, "expires", NOW)
     assert await store.write() == b"BARRED"
-    assert await store.write(caller=store.key("user", "unknown"), caller_type="user") == b"BARRED"
-    assert await store.write(caller=user, caller_type="user") == b"OK"
+    assert await store.write(caller=store.key("user", "unknown")) == b"BARRED"
+    assert await store.write(caller=user) == b"OK"
     await store.redis.hset(user, "disabled_at", "now")
-    assert await store.write("1", caller=user, caller_type="user") == b"BARRED"
+    assert await store.write("1", caller=user) == b"BARRED"
     await store.redis.hdel(user, "disabled_at")
     await store.redis.hset(store.key("account", "Post"), "disabled_at", "now")
-    assert await store.write("1", caller=user, caller_type="user") == b"BARRED"
+    assert await store.write("1", caller=user) == b"BARRED"
     assert await store.write("1", "2", caller="") == b"OK", "what was admitted before is completed"
 
 

@@ -1,15 +1,6 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 -- Arguments are strings where they are stored: Lua's numbers are not exact.
 
--- Whether a caller may not write any more: its API key is revoked, expired, or of a disabled account. `now` is in ms. The record of an
--- account, which has a name, stands for a user of it who signed in; '' for the command line, which needs no key.
-local function key_is_revoked(key, now)
-  if key == '' then return false end
-  local hash, expires, account, disabled = unpack(redis.call('HMGET', key, 'hash', 'expires', 'name', 'disabled_at'))
-  if account then return disabled ~= false end
-  return not hash or (expires and tonumber(expires) <= tonumber(now))
-end
-
 -- Moves an article between its publisher's lists, one for each status; '' is no list.
 local function move_between_lists(articles, publisher, id, from, to)
   if from == to then return end
@@ -72,13 +63,13 @@ end
 --      for schedule also: due (RFC 3339) and due_ms
 -- Texts, in this order because each may be as long as an article: event up to its data, data, summary of the version for lists, data as
 --      stored
--- Returns REVOKED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN | LABEL_CONFLICT | OVER_QUOTA |
+-- Returns BARRED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN | LABEL_CONFLICT | OVER_QUOTA |
 --         OK entry
 local function write(keys, args, argv)
   local event_head, data, summary, stored = unpack(argv, 2)
   local state_key, version_key, record, externals, articles, due = unpack(keys)
   local scheduled_key = state_key .. ':scheduled'
-  if key_is_revoked(keys[8], args.now_ms) then return {'REVOKED'} end
+  if caller_is_barred(keys[8], args.now_ms) then return {'BARRED'} end
 
   -- The client library retries a call whose reply was lost: that is the same request, not a repeat of it.
   if args.action ~= 'nothing' then
@@ -216,9 +207,9 @@ local MAX_UNINDEXED = 10000
 --      publisher from publishing it again, or '';
 --      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event;
 --      audit, the entry of the audit log, appended unless the article was retracted before in the same way
--- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
+-- Returns BARRED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
-  if key_is_revoked(keys[4], args.now_ms) then return {'REVOKED'} end
+  if caller_is_barred(keys[4], args.now_ms) then return {'BARRED'} end
   if redis.call('HGET', keys[1], 'retraction') == args.write_token then return {'OK', ''} end
   local repeated = lookup_idempotency(keys[5], args.fingerprint)
   if repeated then return repeated end
@@ -257,9 +248,9 @@ end
 --      7 idempotency record or '', 8 time of the last erasure, 9 audit log
 -- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms,
 --      media_names (prefix of the keys of images); audit, the entry of the audit log
--- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
+-- Returns BARRED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, args)
-  if key_is_revoked(keys[6], args.now_ms) then return {'REVOKED'} end
+  if caller_is_barred(keys[6], args.now_ms) then return {'BARRED'} end
   local repeated = lookup_idempotency(keys[7], args.fingerprint)
   if repeated then return repeated end
   local state = read_state(keys[1])

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 
-from newswire.auth.credentials import key_record
+from newswire.auth.credentials import CALLER_IS_BARRED, key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import tracing
@@ -23,7 +23,7 @@ from newswire_ingest.labels.repository import label_lines
 from newswire_ingest.media.repository import USES, media_names
 
 WriteMode = Literal["create", "upsert", "change"]
-LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels", *USES))
+LUA = LuaSource("newswire_ingest.articles", "publish", (CALLER_IS_BARRED, "limits", "labels", *USES))
 
 
 def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:

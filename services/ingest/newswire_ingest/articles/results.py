@@ -78,7 +78,7 @@ class ResultReader:
                 return self.external_taken(stored.article_id)
             case "CANCELLED":
                 return ArticleCancelledError(stored.article_id)
-            case "REVOKED":
+            case "BARRED":
                 return KeyRevokedError()
             case "TAKEN_DOWN":
                 return TakenDownError()

@@ -9,7 +9,7 @@ Verdict = Literal[
     "KEY_MISMATCH",
     "EXTERNAL_TAKEN",
     "STALE",
-    "REVOKED",
+    "BARRED",
     "CANCELLED",
     "OVER_QUOTA",
     "LABEL_CONFLICT",

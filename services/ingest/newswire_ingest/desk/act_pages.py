@@ -29,11 +29,12 @@ from newswire_ingest.desk import assets, zones
 from newswire_ingest.desk.differences import Difference, differences
 from newswire_ingest.desk.field_errors import field_error
 from newswire_ingest.desk.visit import PATH, Visit, Visits, act_named, see_other, whole_number
+from newswire_ingest.drafts.act_requests import ActRequest, PublicationTime
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictError, WrongActError
 from newswire_ingest.drafts.models import Draft, DraftAct
 from newswire_ingest.drafts.refusals import refusals_of
-from newswire_ingest.drafts.service import DraftService, PublicationTime
+from newswire_ingest.drafts.service import DraftService
 from newswire_ingest.drafts.zoned_time import resolve
 
 SHEET = f"{PATH}/drafts/{{draft_id}}/{{act}}"
@@ -110,25 +111,17 @@ class Sheets:
 
     async def carry_out(self, visit: Visit, draft_id: str, act: DraftAct, seen: int, sent: FormData) -> WriteResult:
         """Do an act with what its form says."""
-        account, actor = visit.account, visit.actor
-        known = sent.one("article_revision") or None
-        match act:
-            case DraftAct.PUBLISH:
-                return await self.drafts.publish(account, draft_id, revision=seen, actor=actor, article_revision=known)
-            case DraftAct.SCHEDULE:
-                at = _publication_time(sent)
-                return await self.drafts.schedule(
-                    account, draft_id, revision=seen, actor=actor, at=at, article_revision=known
-                )
-            case DraftAct.UPDATE:
-                return await self.drafts.update(account, draft_id, revision=seen, actor=actor, article_revision=known)
-            case DraftAct.CORRECT:
-                note = sent.one("note").strip() or None
-                return await self.drafts.correct(
-                    account, draft_id, revision=seen, actor=actor, correction_note=note, article_revision=known
-                )
-            case DraftAct.RETRACT:  # the page of the article does this
-                raise not_found("page")
+        if act is DraftAct.RETRACT:  # the page of the article does this
+            raise not_found("page")
+        wanted = ActRequest(
+            act,
+            seen,
+            visit.actor,
+            sent.one("article_revision") or None,
+            _publication_time(sent) if act is DraftAct.SCHEDULE else None,
+            sent.one("note").strip() or None if act is DraftAct.CORRECT else None,
+        )
+        return await self.drafts.carry_out(visit.account, draft_id, wanted)
 
     def refused(self, visit: Visit, error: Exception, state: SheetState) -> SheetState | None:
         """Return the sheet's state after a refusal; None for an error that has no place on a sheet."""
@@ -158,14 +151,14 @@ def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redi
     async def preview(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        article = await drafts.preview(await drafts.find(visit.account, draft_id))
+        article = await drafts.preview(await drafts.editing.find(visit.account, draft_id))
         return see_other(f"{PREVIEW_PATH}/{await keep(article)}")
 
     @routes.get(SHEET)
     async def sheet(request: Request, draft_id: str, act: str) -> Response:
         visit, wanted = await visits.begin(request), act_named(act)
         visit.check(wanted)
-        draft = await drafts.find(visit.account, draft_id)
+        draft = await drafts.editing.find(visit.account, draft_id)
         if wanted is DraftAct.RETRACT and draft.article is not None:
             return see_other(visit.path("articles", draft.article.id, "retract"))
         seen = request.query_params.get("revision")
@@ -189,7 +182,7 @@ def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redi
             told = sheets.refused(visit, error, state)
             if told is None:
                 raise
-            draft = await drafts.find(visit.account, draft_id)
+            draft = await drafts.editing.find(visit.account, draft_id)
             return await sheets.page(visit, draft, wanted, seen, told, status=409)
         response = see_other(visit.path("articles", result.article_id, done=wanted.value))
         if wanted is DraftAct.SCHEDULE:

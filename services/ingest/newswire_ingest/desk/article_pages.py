@@ -78,7 +78,7 @@ def router(
     async def edit(request: Request, article_id: str) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        draft = await drafts.create(visit.account, visit.actor, article_id=article_id)
+        draft = await drafts.editing.create(visit.account, visit.actor, article_id=article_id)
         return see_other(visit.path("drafts", draft.id))
 
     @routes.get(f"{ARTICLE}/versions/{{number}}")

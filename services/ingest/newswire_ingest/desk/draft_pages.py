@@ -77,12 +77,12 @@ def router(drafts: DraftService, visits: Visits, problems: ProblemMakers) -> API
     @routes.get(DRAFT)
     async def draft_page(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
-        return editor(visit, await drafts.find(visit.account, draft_id))
+        return editor(visit, await drafts.editing.find(visit.account, draft_id))
 
     @routes.get(f"{DRAFT}/state")
     async def state(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
-        draft = await drafts.find(visit.account, draft_id)
+        draft = await drafts.editing.find(visit.account, draft_id)
         return _json({"revision": draft.revision, "by": draft.updated_by.name})
 
     @routes.put(DRAFT)
@@ -129,16 +129,16 @@ def router(drafts: DraftService, visits: Visits, problems: ProblemMakers) -> API
     @routes.get(f"{DRAFT}/history")
     async def history(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
-        draft = await drafts.find(visit.account, draft_id)
-        revisions = await drafts.revisions(visit.account, draft_id)
+        draft = await drafts.editing.find(visit.account, draft_id)
+        revisions = await drafts.editing.revisions(visit.account, draft_id)
         return visits.page(visit, "history.html", draft=draft, revisions=revisions)
 
     @routes.get(f"{DRAFT}/revisions/{{number}}")
     async def revision(request: Request, draft_id: str, number: str) -> Response:
         visit = await visits.begin(request)
-        draft = await drafts.find(visit.account, draft_id)
+        draft = await drafts.editing.find(visit.account, draft_id)
         wanted = whole_number(number, "revision")
-        content = await drafts.revision(visit.account, draft_id, wanted)
+        content = await drafts.editing.revision(visit.account, draft_id, wanted)
         current = fields_of(draft.content)
         return visits.page(
             visit, "revision.html", draft=draft, number=wanted, fields=fields_of(content), current=current, names=NAMES
@@ -148,7 +148,7 @@ def router(drafts: DraftService, visits: Visits, problems: ProblemMakers) -> API
     async def restore(request: Request, draft_id: str, number: str) -> Response:
         visit = await visits.begin(request)
         sent = await visits.browsers.read_form(request, visit.signed_in)
-        await drafts.restore(
+        await drafts.editing.restore(
             visit.account,
             draft_id,
             whole_number(number, "revision"),
@@ -161,26 +161,26 @@ def router(drafts: DraftService, visits: Visits, problems: ProblemMakers) -> API
     async def discard(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        await drafts.discard(visit.account, draft_id, actor=visit.actor)
+        await drafts.editing.discard(visit.account, draft_id, actor=visit.actor)
         return see_other(visit.path(show="discarded"))
 
     @routes.post(f"{DRAFT}/recover")
     async def recover(request: Request, draft_id: str) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        draft = await drafts.recover(visit.account, draft_id, actor=visit.actor)
+        draft = await drafts.editing.recover(visit.account, draft_id, actor=visit.actor)
         return see_other(visit.path("drafts", draft.id))
 
     return routes
 
 
 async def _save(drafts: DraftService, visit: Visit, draft_id: str, sent: FormData, revision: int) -> Draft:
-    base = await drafts.find(visit.account, draft_id)
+    base = await drafts.editing.find(visit.account, draft_id)
     try:
         content = content_with(sent, base.content)
     except ValidationError as error:
         raise from_validation_error(error, DraftContent) from None
-    return await drafts.save(visit.account, draft_id, content, revision=revision, actor=visit.actor)
+    return await drafts.editing.save(visit.account, draft_id, content, revision=revision, actor=visit.actor)
 
 
 def _other(draft: Draft) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def router(
     async def new_draft(request: Request) -> Response:
         visit = await visits.begin(request)
         await visits.browsers.read_form(request, visit.signed_in)
-        draft = await drafts.create(visit.account, visit.actor)
+        draft = await drafts.editing.create(visit.account, visit.actor)
         return see_other(visit.path("drafts", draft.id))
 
     @routes.post(f"{PATH}/zone")

@@ -79,7 +79,7 @@ async def read_page(
     state = DraftState.OPEN if chosen.tab == "drafts" else DraftState.DISCARDED
     wanted = DraftSelection(state=state, text=chosen.text or None)
     try:
-        page = await drafts.list(account, wanted, cursor=cursor, limit=PAGE)
+        page = await drafts.editing.list(account, wanted, cursor=cursor, limit=PAGE)
     except ValueError:
         raise invalid("cursor", "is none of this list", "open the list again") from None
     return ListPage([_of_draft(each) for each in page.drafts if _is_by(each, chosen.author)], page.next_cursor)

@@ -5,8 +5,8 @@ marked with the write token of the act, and ends in the draft. A repeat finds th
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,12 +21,14 @@ from newswire.storage.article_records import ArticleState
 from newswire_ingest.articles.errors import ArticleBusyError, ArticleError, KeyRevokedError
 from newswire_ingest.articles.models import StoredArticle, WriteCommand, WriteResult
 from newswire_ingest.articles.publishing import fingerprint, new_write_token
+from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import view
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content.markup_limits import MarkupLimitError
+from newswire_ingest.drafts.act_requests import ActRequest, article_of_act
 from newswire_ingest.drafts.article_links import ArticleLinks
 from newswire_ingest.drafts.errors import ArticleChangedError, DraftError, WrongActError
-from newswire_ingest.drafts.models import DoneAct, Draft, DraftAct, DraftActor, acts_of
+from newswire_ingest.drafts.models import DoneAct, Draft, DraftAct, acts_of
 from newswire_ingest.drafts.records import StoredDraft
 from newswire_ingest.drafts.repository import DraftStore, DraftWrite
 from newswire_ingest.limits.errors import QuotaExceededError
@@ -36,33 +38,20 @@ INTERRUPTED_AFTER = timedelta(seconds=30)
 _REFUSALS = (ArticleError, PreconditionError, QuotaExceededError, MarkupLimitError)
 """Errors after which it is certain that no article was written."""
 
-MakeArticle = Callable[[StoredArticle | None], Awaitable[ArticleDraft]]
-"""Makes the article of an act from the present one."""
-
-
-@dataclass(frozen=True, slots=True)
-class ActRequest:
-    """An act that someone asks for. ``parameters`` are what it is asked for besides the text."""
-
-    act: DraftAct
-    actor: DraftActor
-    make: MakeArticle
-    parameters: tuple[Any, ...] = ()
-    due: datetime | None = None
-    zone: str | None = None
-    local: str | None = None
-    article_revision: str | None = None
-    """The state of the article that the person saw; by default the one that the text started from."""
-
 
 class DraftActs:
     """Carries out acts: the draft was read and is at the revision that the person saw."""
 
     def __init__(
-        self, store: DraftStore, links: ArticleLinks, articles: ArticleService, clock: Callable[[], datetime]
+        self,
+        store: DraftStore,
+        article_store: ArticleStore,
+        articles: ArticleService,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
-        self._links = links
+        self._article_store = article_store
+        self._links = ArticleLinks(article_store, store)
         self._articles = articles
         self._clock = clock
 
@@ -87,7 +76,7 @@ class DraftActs:
             if stored.pending is not None and await self._links.settle(stored):
                 return None
             raise refusal
-        made = await request.make(article)
+        made = article_of_act(request, draft.content, article, await self._article_store.time())
         began = await self._begin(stored, wanted, request)
         if began is None:
             return None
@@ -116,9 +105,9 @@ class DraftActs:
             self._clock(),
             request.actor.author,
             before=seen,
-            due=request.due,
-            zone=request.zone,
-            local=request.local,
+            due=request.at.utc if request.at else None,
+            zone=request.at.zone if request.at else None,
+            local=request.at.local if request.at else None,
             address=request.actor.audit.address,
         )
 

@@ -16,8 +16,10 @@ from newswire.preconditions import etag
 from newswire.timestamps import rfc3339
 from newswire.validation.rfc3339 import parse_date_time
 from newswire_ingest.articles.models import WriteResult
+from newswire_ingest.drafts.act_requests import ActRequest, PublicationTime
 from newswire_ingest.drafts.api import IF_MATCH, PATH, DraftId, Writer, key_actor, seen_revision
 from newswire_ingest.drafts.audience import Audiences
+from newswire_ingest.drafts.models import DraftAct
 from newswire_ingest.drafts.schemas import (
     ActRequestBody,
     ActResult,
@@ -28,7 +30,7 @@ from newswire_ingest.drafts.schemas import (
     ScheduleRequest,
     draft_document,
 )
-from newswire_ingest.drafts.service import DraftService, PublicationTime
+from newswire_ingest.drafts.service import DraftService
 from newswire_ingest.drafts.zoned_time import ZonedTime, resolve
 from newswire_ingest.limits.dependencies import publishing
 
@@ -60,12 +62,12 @@ def router(drafts: DraftService, audiences: Audiences) -> APIRouter:
 
     @routes.get("/{draft_id}/checks", response_model=RemarkList, summary="Check a draft before it is published")
     async def check_draft(caller: Writer, _: NoParameters, draft_id: DraftId) -> Response:
-        remarks = await drafts.check(await drafts.find(caller.account, draft_id))
+        remarks = await drafts.check(await drafts.editing.find(caller.account, draft_id))
         return json_answer({"remarks": [asdict(each) for each in remarks]})
 
     @routes.get("/{draft_id}/preview", response_model=Article, summary="Read the article that a draft would become")
     async def preview_draft(caller: Writer, _: NoParameters, draft_id: DraftId) -> Response:
-        return json_answer(await drafts.preview(await drafts.find(caller.account, draft_id)))
+        return json_answer(await drafts.preview(await drafts.editing.find(caller.account, draft_id)))
 
     @routes.get(
         "/{draft_id}/audience",
@@ -77,7 +79,7 @@ def router(drafts: DraftService, audiences: Audiences) -> APIRouter:
         draft_id: DraftId,
         wanted: Annotated[AudienceParams, Depends(query_params(AudienceParams))],
     ) -> Response:
-        found = await audiences.of(await drafts.find(caller.account, draft_id), wanted.act)
+        found = await audiences.of(await drafts.editing.find(caller.account, draft_id), wanted.act)
         return json_answer(
             {
                 "webhooks": found.webhooks,
@@ -89,7 +91,7 @@ def router(drafts: DraftService, audiences: Audiences) -> APIRouter:
     async def answer(
         caller: Caller, draft_id: str, result: WriteResult, understood: ZonedTime | None = None
     ) -> Response:
-        draft = await drafts.find(caller.account, draft_id)
+        draft = await drafts.editing.find(caller.account, draft_id)
         content: dict[str, Any] = {
             "draft": draft_document(draft),
             "article": result.view,
@@ -104,54 +106,40 @@ def router(drafts: DraftService, audiences: Audiences) -> APIRouter:
             }
         return json_answer(content, headers={"ETag": etag(str(draft.revision))})
 
+    async def carry_out(
+        caller: Caller,
+        request: Request,
+        draft_id: str,
+        act: DraftAct,
+        sent: ActRequestBody,
+    ) -> Response:
+        seen = await seen_revision(request, caller, drafts.editing, draft_id)
+        at, understood = _time(sent) if isinstance(sent, ScheduleRequest) else (None, None)
+        wanted = ActRequest(
+            act,
+            seen,
+            key_actor(caller, request),
+            sent.article_revision,
+            at,
+            sent.correction_note if isinstance(sent, CorrectionRequest) else None,
+        )
+        return await answer(caller, draft_id, await drafts.carry_out(caller.account, draft_id, wanted), understood)
+
     @routes.post("/{draft_id}/publish", summary="Publish a draft now", **_DOCUMENTED)
     async def publish_draft(request: Request, caller: Publisher, sent: Plain, draft_id: DraftId) -> Response:
-        result = await drafts.publish(
-            caller.account,
-            draft_id,
-            revision=await seen_revision(request, caller, drafts, draft_id),
-            actor=key_actor(caller, request),
-            article_revision=sent.model.article_revision,
-        )
-        return await answer(caller, draft_id, result)
+        return await carry_out(caller, request, draft_id, DraftAct.PUBLISH, sent.model)
 
     @routes.post("/{draft_id}/schedule", summary="Schedule a draft, or change a scheduled article", **_DOCUMENTED)
     async def schedule_draft(request: Request, caller: Publisher, sent: Schedule, draft_id: DraftId) -> Response:
-        seen = await seen_revision(request, caller, drafts, draft_id)
-        wanted = sent.model
-        at, understood = _time(wanted)
-        result = await drafts.schedule(
-            caller.account,
-            draft_id,
-            revision=seen,
-            actor=key_actor(caller, request),
-            at=at,
-            article_revision=wanted.article_revision,
-        )
-        return await answer(caller, draft_id, result, understood)
+        return await carry_out(caller, request, draft_id, DraftAct.SCHEDULE, sent.model)
 
     @routes.post("/{draft_id}/update", summary="Replace the text of the published article", **_DOCUMENTED)
     async def update_article(request: Request, caller: Publisher, sent: Plain, draft_id: DraftId) -> Response:
-        result = await drafts.update(
-            caller.account,
-            draft_id,
-            revision=await seen_revision(request, caller, drafts, draft_id),
-            actor=key_actor(caller, request),
-            article_revision=sent.model.article_revision,
-        )
-        return await answer(caller, draft_id, result)
+        return await carry_out(caller, request, draft_id, DraftAct.UPDATE, sent.model)
 
     @routes.post("/{draft_id}/correct", summary="Correct the published article, with a note", **_DOCUMENTED)
     async def correct_article(request: Request, caller: Publisher, sent: Correction, draft_id: DraftId) -> Response:
-        result = await drafts.correct(
-            caller.account,
-            draft_id,
-            revision=await seen_revision(request, caller, drafts, draft_id),
-            actor=key_actor(caller, request),
-            correction_note=sent.model.correction_note,
-            article_revision=sent.model.article_revision,
-        )
-        return await answer(caller, draft_id, result)
+        return await carry_out(caller, request, draft_id, DraftAct.CORRECT, sent.model)
 
     return routes
 

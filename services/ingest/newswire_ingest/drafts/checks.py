@@ -7,11 +7,9 @@ from itertools import pairwise
 from typing import Literal
 from urllib.parse import urlsplit
 
-import orjson
-
 from newswire.article import Status
 from newswire.concurrency.offload import Offload
-from newswire.storage.article_records import unpack, unpacked_size
+from newswire.storage.article_records import stored_title
 from newswire.text.folding import fold
 from newswire_ingest.articles.errors import InvalidDraftError
 from newswire_ingest.articles.repository import ArticleStore
@@ -24,7 +22,6 @@ MAX_HEADLINE_CHARS = 110
 """Search engines cut longer headlines."""
 COMPARED_ARTICLES = 50
 """The newest articles of the account, with which the title is compared."""
-_LARGE_BYTES = 256 * 1024
 _SIMILAR = 0.8
 _INLINE_CHARACTERS = 16 * 1024
 _pool = Offload("check")
@@ -81,9 +78,7 @@ class DraftChecker:
 
     async def _title(self, article_id: str) -> str | None:
         stored = await self._articles.packed_document(article_id)
-        if stored is None or unpacked_size(stored) > _LARGE_BYTES:
-            return None
-        return str(orjson.loads(unpack(stored))["title"])
+        return None if stored is None else stored_title(stored)
 
 
 @dataclass

@@ -6,7 +6,8 @@ from newswire.keys import Keyspace
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
-from newswire_ingest.drafts.editing import DraftRules
+from newswire_ingest.drafts.acts import DraftActs
+from newswire_ingest.drafts.editing import DraftEditing, DraftRules
 from newswire_ingest.drafts.history import HistoryLimits
 from newswire_ingest.drafts.repository import DraftLimits, DraftStore
 from newswire_ingest.drafts.service import DraftService
@@ -31,4 +32,6 @@ def draft_service(
     store = draft_store(redis, keys, settings)
     history = HistoryLimits(settings.draft_revisions, settings.draft_revision_age)
     rules = DraftRules(history, settings.discarded_draft_retention)
-    return DraftService(store, article_store, articles, limits, rules, redis, keys, settings.site, utc_now)
+    editing = DraftEditing(store, article_store, limits, rules, utc_now)
+    acts = DraftActs(store, article_store, articles, utc_now)
+    return DraftService(editing, acts, article_store, articles, limits, redis, keys, settings.site, utc_now)

@@ -1,16 +1,6 @@
 -- The atomic steps of drafts. A draft is one hash: its fields, its history, and the texts of its revisions (`text:<number>`).
 -- What to write is decided in Python from what was read; the stamp, which every write increments, shows whether that still holds.
 
--- Whether a caller may not write any more: an API key that is revoked or expired, or a user who is disabled or deleted. '' may.
-local function caller_is_barred(record, type, now)
-  if record == '' then return false end
-  if type == 'user' then
-    return redis.call('EXISTS', record) == 0 or redis.call('HEXISTS', record, 'disabled_at') == 1
-  end
-  local hash, expires = unpack(redis.call('HMGET', record, 'hash', 'expires'))
-  return not hash or (expires and tonumber(expires) <= now)
-end
-
 -- Returns the fields of a draft in the order of args.fields, and the text of its current revision or of args.number.
 -- KEYS draft; arguments: fields, their names; number, a revision, or '' for the current one
 local function read_draft(keys, args)
@@ -25,12 +15,12 @@ end
 --      account, record of the caller or ''
 -- Arguments: id; expected, the stamp that was read, or '' for a new draft; fields to set and removed ones; updated_ms; discarded_ms, or
 --      '' unless it is discarded; article, or ''; grows, the bytes by which it grows; max_drafts and max_bytes of the account;
---      caller_type: key | user; now_ms; text, the field of the text that follows, or ''; media, the files in a new text;
+--      now_ms; text, the field of the text that follows, or ''; media, the files in a new text;
 --      media_names, the prefix of the keys of images; owner, the account
 -- Texts: the text, and the entry of the audit log, each '' for none
 -- Returns OK | BARRED | STALE | TOO_MANY | TOO_LARGE
 local function write_draft(keys, args, argv)
-  if caller_is_barred(keys[8], args.caller_type, args.now_ms) then return 'BARRED' end
+  if caller_is_barred(keys[8], args.now_ms) then return 'BARRED' end
   if keys[8] ~= '' and redis.call('HEXISTS', keys[7], 'disabled_at') == 1 then return 'BARRED' end
   if (redis.call('HGET', keys[1], 'stamp') or '') ~= args.expected then return 'STALE' end
   if args.expected == '' and redis.call('ZCARD', keys[2]) >= args.max_drafts then return 'TOO_MANY' end

@@ -107,7 +107,7 @@ class DraftEditing:
             DraftNotFoundError: the account has no such draft.
         """
         stored, text = await self._read(account, draft_id)
-        return await self._view(stored, text)
+        return await self.view(stored, text)
 
     async def save(
         self, account: str, draft_id: str, content: DraftContent, *, revision: int, actor: DraftActor
@@ -119,9 +119,9 @@ class DraftEditing:
         """
         text = _checked(content)
         for _ in range(MAX_ATTEMPTS):
-            stored, current = await self._changeable(account, draft_id)
+            stored, current = await self.changeable(account, draft_id)
             if current == text:
-                return await self._view(stored, current)
+                return await self.view(stored, current)
             if stored.revision == revision:
                 if await self._add(stored, text, actor, RevisionKind.SAVED, Act.DRAFT_SAVED):
                     return await self.find(account, draft_id)
@@ -131,7 +131,7 @@ class DraftEditing:
                 if not await self._add(stored, text, actor, RevisionKind.CONFLICT, Act.DRAFT_SAVED):
                     continue
                 kept = stored.sequence + 1
-            raise DraftConflictError(await self._view(stored, current), kept)
+            raise DraftConflictError(await self.view(stored, current), kept)
         raise ArticleBusyError("other requests keep changing the draft; repeat the request")
 
     async def revisions(self, account: str, draft_id: str) -> list[DraftRevision]:
@@ -171,11 +171,11 @@ class DraftEditing:
         """
         text = to_json(await self.revision(account, draft_id, number))
         for _ in range(MAX_ATTEMPTS):
-            stored, current = await self._changeable(account, draft_id)
+            stored, current = await self.changeable(account, draft_id)
             if current == text:
-                return await self._view(stored, current)
+                return await self.view(stored, current)
             if stored.revision != revision:
-                raise DraftConflictError(await self._view(stored, current))
+                raise DraftConflictError(await self.view(stored, current))
             if await self._add(stored, text, actor, RevisionKind.RESTORED, Act.DRAFT_RESTORED):
                 return await self.find(account, draft_id)
         raise ArticleBusyError("other requests keep changing the draft; repeat the request")
@@ -223,12 +223,29 @@ class DraftEditing:
                 return replace(page, next_cursor=position(after)) if after else page
         return page
 
+    async def changeable(self, account: str, draft_id: str) -> tuple[StoredDraft, bytes | None]:
+        """Return a draft as it is stored, with its text.
+
+        Raises:
+            DraftNotFoundError: the account has no such draft.
+            DraftDiscardedError: it is discarded.
+        """
+        stored, text = await self._read(account, draft_id)
+        if stored.discarded_at is not None:
+            raise DraftDiscardedError
+        return stored, text
+
+    async def view(self, stored: StoredDraft, text: bytes | None) -> Draft:
+        """Return a draft as people and programs see it, with the state of its article."""
+        states = await self._links.states([stored])
+        return full_view(stored, text, states.get(stored.article or ""), self._rules.recoverable)
+
     async def _set_discarded(self, account: str, draft_id: str, actor: DraftActor, *, discarded: bool) -> Draft:
         act = Act.DRAFT_DISCARDED if discarded else Act.DRAFT_RECOVERED
         for _ in range(MAX_ATTEMPTS):
             stored, text = await self._read(account, draft_id)
             if (stored.discarded_at is not None) == discarded:
-                return await self._view(stored, text)
+                return await self.view(stored, text)
             after = replace(stored, stamp=stored.stamp + 1, discarded_at=self._clock() if discarded else None)
             entry, recovered = self._entry(actor, act, draft_id), None if discarded else text
             if await self._write(DraftWrite(stored, after, actor.audit, entry=entry, recovered=recovered)):
@@ -243,16 +260,6 @@ class DraftEditing:
                 raise DraftNotFoundError
             if not await self._links.settle(found[0]):
                 return found
-
-    async def _changeable(self, account: str, draft_id: str) -> tuple[StoredDraft, bytes | None]:
-        stored, text = await self._read(account, draft_id)
-        if stored.discarded_at is not None:
-            raise DraftDiscardedError
-        return stored, text
-
-    async def _view(self, stored: StoredDraft, text: bytes | None) -> Draft:
-        states = await self._links.states([stored])
-        return full_view(stored, text, states.get(stored.article or ""), self._rules.recoverable)
 
     async def _text_of(self, account: str, article_id: str, content: DraftContent | None) -> tuple[DraftContent, str]:
         found = await self._links.find(account, article_id)

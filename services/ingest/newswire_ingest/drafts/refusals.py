@@ -45,6 +45,12 @@ def refusals_of(error: InvalidDraftError | InvalidMemberError) -> list[Refusal]:
     return list(found.values())
 
 
+def refusal_of(member: str, message: str) -> Refusal:
+    """Return what is wrong with a member by the message of a problem document alone."""
+    name = ".".join(part for part in member.split(".") if not part.isdecimal())
+    return Refusal(name, Mistake.MISSING if message == "is missing" else _mistake(name, "", message), message)
+
+
 def _mistake(member: str, type_: str, message: str) -> Mistake:
     if type_ in _MISSING or "blank" in message:
         return Mistake.MISSING

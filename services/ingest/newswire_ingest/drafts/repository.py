@@ -7,7 +7,7 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
-from newswire.auth.credentials import key_record
+from newswire.auth.credentials import CALLER_IS_BARRED, key_record
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.media import files_in
 from newswire.observability.audit import Actor
@@ -17,7 +17,7 @@ from newswire.timestamps import epoch_ms, utc_now
 from newswire_ingest.drafts.records import FIELDS, LISTED_FIELDS, StoredDraft, decoded, encoded
 from newswire_ingest.media.repository import USES, media_names
 
-LUA = LuaSource("newswire_ingest.drafts", "drafts", (FLAT_FIELDS, *USES))
+LUA = LuaSource("newswire_ingest.drafts", "drafts", (FLAT_FIELDS, CALLER_IS_BARRED, *USES))
 Verdict = Literal["OK", "BARRED", "STALE", "TOO_MANY", "TOO_LARGE"]
 _PAGE = 100
 
@@ -85,7 +85,6 @@ class DraftStore:
             "grows": after.size - (before.size if before else 0),
             "max_drafts": self._limits.drafts,
             "max_bytes": self._limits.size,
-            "caller_type": change.by.type if change.by else "",
             "now_ms": epoch_ms(utc_now()),
             "text": f"text:{after.sequence}" if change.text is not None else "",
             "media": files_in(self._site, [_text(change)]),

@@ -1,15 +1,15 @@
 """The titles of the articles that deliveries are about."""
 
 from collections.abc import Iterable
+from itertools import accumulate
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.article_records import unpack, unpacked_size
+from newswire.storage.article_records import stored_title
 
-MAX_BYTES = 64 * 1024
-"""Documents of more bytes are not read for their title: a list has up to a hundred."""
+MAX_TOTAL_BYTES = 8 * 1024 * 1024
+"""Of the stored documents that are read for a list; the articles after them are shown without a title."""
 
 
 class ArticleTitles:
@@ -20,20 +20,15 @@ class ArticleTitles:
         self._keys = keys
 
     async def of(self, versions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-        """Return the title of each of these versions (article, number) that is stored, unless its text is very long."""
+        """Return the title of each of these versions (article, number) that is stored."""
         wanted = [(article, number) for article, number in dict.fromkeys(versions) if number]
         async with self._records.pipeline(transaction=False) as pipe:
             for article, number in wanted:
                 pipe.hstrlen(self._keys.version(article, number), "document")
             sizes = await pipe.execute()
-        short = [each for each, size in zip(wanted, sizes, strict=True) if 0 < size <= MAX_BYTES]
+        read = [each for each, total in zip(wanted, accumulate(sizes), strict=True) if total <= MAX_TOTAL_BYTES]
         async with self._records.pipeline(transaction=False) as pipe:
-            for article, number in short:
+            for article, number in read:
                 pipe.hget(self._keys.version(article, number), "document")
             found = await pipe.execute()
-        stored = {each: document for each, document in zip(short, found, strict=True) if document}
-        return {
-            each: str(orjson.loads(unpack(document)).get("title") or "")
-            for each, document in stored.items()
-            if unpacked_size(document) <= MAX_BYTES
-        }
+        return {each: stored_title(document) for each, document in zip(read, found, strict=True) if document}
