@@ -22,7 +22,7 @@ FAMILIES = (
         "a request with an `Idempotency-Key`, and its article",
         "`NEWSWIRE_IDEMPOTENCY_LIFETIME`",
     ),
-    KeyFamily("rate:<key>", "string", "when the token bucket of an API key is full", "until it is full"),
+    KeyFamily("rate:<key>", "string", "when the token bucket of an API key or a user is full", "until it is full"),
     KeyFamily("quota:<account>:<date>", "string", "an account's new articles of a day", "2 days"),
     KeyFamily(
         "labels:category", "zset", "the spellings of categories, scored by their articles", "while an article has it"

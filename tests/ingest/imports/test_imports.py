@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from newswire.article import Status
+from newswire.auth.accounts import limit_account
 from newswire.observability.audit import read_page
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.timestamps import utc_now
@@ -138,7 +139,10 @@ async def test_a_file_is_compared_first_and_published_when_it_is_started(imports
     assert (done.state, done.counts["created"], done.counts["failed"]) == (ImportState.DONE, 2, 1)
     page = (await editor.get(f"/desk/imports/{found.id}{QUERY}")).text
     assert page.count("/desk/articles/") == 2
+    editor.headers["Accept-Language"] = "de"
     problems = (await editor.get(f"/desk/imports/{found.id}{QUERY}&show=problems")).text
+    assert "hat weder Überschrift noch Text noch Link" in problems
+    del editor.headers["Accept-Language"]
     assert "High tide" not in problems
     entries = await desk.ingest.redis.xrange(desk.ingest.keys.stream)
     assert all(orjson.loads(fields[b"__data__"])["data"]["silent"] for _, fields in entries)
@@ -149,8 +153,9 @@ async def test_a_file_is_compared_first_and_published_when_it_is_started(imports
     assert await published(desk) == 2
 
 
+@pytest.mark.parametrize("step", ["results", "progress"])
 async def test_an_interrupted_import_goes_on_where_it_was(
-    imports: Imports, editor: Browser, monkeypatch: pytest.MonkeyPatch
+    imports: Imports, editor: Browser, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     await upload(editor, "articles.ndjson", lines(230))
     await imports.work()
@@ -158,27 +163,55 @@ async def test_an_interrupted_import_goes_on_where_it_was(
     assert (found.state, found.chunks, found.counts["created"]) == (ImportState.READY, 3, 230)
     await press(editor, found, "start")
     await imports.runner.step()
-    save = imports.service.records.save
+    save, write_results = imports.service.records.save, imports.service.files.write_results
 
-    async def killed(*arguments: Any) -> bool:
-        raise ConnectionError("the process was killed before it stored its progress")
+    async def killed_before_results(*_: Any) -> None:
+        raise ConnectionError("the process was killed before it stored the results")
 
-    monkeypatch.setattr(imports.service.records, "save", killed)
+    async def killed_before_progress(import_id: str, token: str, fields: Any, due: Any) -> bool:
+        if "cursor" in fields:
+            raise ConnectionError("the process was killed before it stored its progress")
+        return await save(import_id, token, fields, due)
+
+    if step == "results":
+        monkeypatch.setattr(imports.service.files, "write_results", killed_before_results)
+    else:
+        monkeypatch.setattr(imports.service.records, "save", killed_before_progress)
     with pytest.raises(ConnectionError):
         await imports.runner.step()
+    monkeypatch.setattr(imports.service.files, "write_results", write_results)
     monkeypatch.setattr(imports.service.records, "save", save)
     assert await imports.runner.step() is False  # the claim of the killed process holds
     assert (await imports.newest()).done == 100
     imports.clock.ahead = LEASE + timedelta(seconds=1)
     await imports.work()
     done = await imports.newest()
-    assert (done.state, done.done, done.counts["created"], done.counts["unchanged"]) == (
+    assert (done.state, done.done, done.counts) == (
         ImportState.DONE,
         230,
-        130,
-        100,
+        {"created": 230, "updated": 0, "unchanged": 0, "skipped": 0, "failed": 0},
     )
     assert await published(imports.desk) == 230
+
+
+async def test_the_limits_of_the_account_hold_and_the_page_says_what_an_import_waits_for(
+    imports: Imports, editor: Browser
+) -> None:
+    await limit_account(imports.desk.ingest.redis, imports.desk.ingest.keys, ACCOUNT, {"daily_quota": 2})
+    await upload(editor, "articles.ndjson", lines(2))
+    await imports.work()
+    first = await imports.newest()
+    await press(editor, first, "start")
+    await imports.work()
+    assert await published(imports.desk) == 2
+    await upload(editor, "articles.ndjson", lines(3, body="<p>Changed.</p>"))
+    await imports.work()
+    assert await published(imports.desk) == 2
+    waiting = await imports.newest()
+    assert "quota" in waiting.reason
+    editor.headers["Accept-Language"] = "de"
+    page = (await editor.get(f"/desk/imports/{waiting.id}{QUERY}")).text
+    assert "Tageskontingent von 2" in page
 
 
 async def test_a_cancelled_import_stops_and_keeps_what_it_did(imports: Imports, editor: Browser) -> None:

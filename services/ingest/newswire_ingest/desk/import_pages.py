@@ -9,7 +9,9 @@ from newswire.users.roles import Permission
 from newswire.users.sessions import is_csrf_token
 from newswire.workspace.browser_sessions import CSRF_FIELD, check_origin, check_permission
 from newswire_ingest.desk import assets
+from newswire_ingest.desk.field_errors import field_error
 from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
+from newswire_ingest.drafts.refusals import refusal_of
 from newswire_ingest.imports.errors import EmptyImportFileError, ImportFileTooLargeError
 from newswire_ingest.imports.models import ENDED, Import, ImportState
 from newswire_ingest.imports.service import ImportService
@@ -89,6 +91,7 @@ def router(imports: ImportService, visits: Visits, problems: ProblemMakers) -> A
             problems_only=problems_only,
             page=page,
             more=more,
+            field_error=lambda field, problem: field_error(refusal_of(field, problem), visit.texts),
         )
 
     @routes.get(IMPORT)

@@ -18,6 +18,7 @@ from newswire.workspace.frame import Workspace
 from newswire.workspace.texts import texts
 from newswire_ingest.desk import zones
 from newswire_ingest.desk.assets import PACKAGE, STYLE_SHEET
+from newswire_ingest.desk.remark_texts import RemarkText, remark_text
 from newswire_ingest.drafts.models import DraftAct, DraftActor
 
 PATH = "/desk"
@@ -70,6 +71,10 @@ class Visit:
         """Return a time in the zone of the browser, and in UTC."""
         moment = datetime.fromisoformat(at) if isinstance(at, str) else at
         return zones.shown(moment, self.zone, self.language)
+
+    def remark(self, remark: str) -> RemarkText:
+        """Return a remark of an import in the language of the browser."""
+        return remark_text(remark, self.language)
 
     @property
     def texts(self) -> Mapping[str, str]:

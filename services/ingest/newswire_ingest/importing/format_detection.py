@@ -43,9 +43,9 @@ _COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
 _WORDPRESS = re.compile(r"wordpress\.org/export/\d|<wp:wxr_version\b")
 _JSON_FEED = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version')
 _OTHERS = (
-    (b"PK\x03\x04", "a ZIP archive: unpack it first"),
-    (b"%PDF", "a PDF"),
-    (b"BZh", "packed with bzip2: unpack it first"),
+    (b"PK\x03\x04", "is a ZIP archive: unpack it first"),
+    (b"%PDF", "is a PDF"),
+    (b"BZh", "is packed with bzip2: unpack it first"),
 )
 
 
@@ -68,9 +68,9 @@ def detect_format(source: InputFile) -> FormatName:
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not head:
         raise UnreadableSourceError("is empty")
-    for magic, what in _OTHERS:
+    for magic, reason in _OTHERS:
         if head.startswith(magic):
-            raise UnreadableSourceError(f"is {what}")
+            raise UnreadableSourceError(reason)
     suffix = PurePath(source.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
     marked_down = re.match(rb"(?:---|\+\+\+)[ \t]*\r?\n", head) or suffix in (".md", ".markdown")
     if head.startswith(b"<") or (not marked_down and not head.startswith((b"{", b"[")) and _XML.match(head)):

@@ -97,7 +97,11 @@ def _normalize_draft(draft: dict[str, Any], notes: list[str], now: datetime, bas
                 normalized["language"] = meant
             else:
                 del normalized["language"]
-            notes.append(f"language {language[:40]!r} is not a language tag: {f'{meant} used' if meant else 'omitted'}")
+            notes.append(
+                f"language {language[:40]!r} is not a language tag: {meant} used"
+                if meant
+                else f"language {language[:40]!r} is not a language tag: omitted"
+            )
     _normalize_dates(normalized, notes, now)
     _normalize_external_id(normalized, notes)
     _limit_metadata(normalized, notes)

@@ -49,6 +49,8 @@ class Import:
     items: int = 0
     cursor: int = 0
     """The chunks that are done in this state."""
+    begun: int = 0
+    """The chunks that began to be published."""
     done: int = 0
     """The items in them."""
     failed_chunks: tuple[int, ...] = ()
@@ -65,4 +67,7 @@ class Import:
 
 
 Row = dict[str, Any]
-"""What became, or would become, of an item: ``what``, ``title``, ``external_id``, ``file``, ``line``, ``remarks``, ``article``."""
+"""What became, or would become, of an item: ``what``, ``title``, ``external_id``, ``line``, ``remarks``, ``article``.
+
+``changed`` names the members that an update changes, ``refused`` those that are not valid, each with the mistake.
+"""

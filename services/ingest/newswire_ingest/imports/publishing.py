@@ -17,7 +17,10 @@ from newswire_ingest.limits.limits import Limits
 
 PAUSE_SECONDS = 1.0
 """Between two rounds, where a limit on the rate admits only some articles of a chunk."""
-_LATER = frozenset({429, 503})
+MAX_FRUITLESS_ROUNDS = 3
+"""Rounds in a row that admit nothing: a limit per second is free again by then; one per day is not."""
+_UNAVAILABLE = 503
+_LATER = frozenset({429, _UNAVAILABLE})
 _BARRED = 401
 _SKIPPED = {
     "retracted": "was retracted, and stays retracted",
@@ -58,7 +61,7 @@ class ItemPublisher:
         trial = DryRun(self._articles, self._limits) if dry_run else None
         batch = Batch(self._articles, self._limits, WriteCommand(caller, "", ""), None, silent, trial)
         answers: dict[int, dict[str, Any]] = {}
-        pending = list(range(len(drafts)))
+        pending, fruitless = list(range(len(drafts))), 0
         while pending:
             sent = await _send(batch, [drafts[at] for at in pending])
             for answer in sent:
@@ -66,7 +69,8 @@ class ItemPublisher:
                     raise BarredError(_detail(answer))
             answers |= dict(zip(pending, sent, strict=True))
             left = [at for at in pending if answers[at]["status"] in _LATER]
-            if len(left) == len(pending):
+            fruitless = fruitless + 1 if len(left) == len(pending) else 0
+            if fruitless > MAX_FRUITLESS_ROUNDS or any(answers[at]["status"] == _UNAVAILABLE for at in left):
                 raise PublishLaterError(_detail(answers[left[0]]))
             pending = left
             if pending:
@@ -102,11 +106,12 @@ def _row(item: Row, answer: dict[str, Any] | None) -> Row:
     draft, notes = item["draft"], item["notes"]
     row |= {"title": draft.get("title"), "external_id": draft.get("external_id")}
     if answer["status"] in (200, 201):
-        changed = [", ".join(answer["changed"])] if answer.get("changed") else []
-        return row | {"what": answer["effect"], "article": answer.get("id"), "remarks": [*changed, *notes]}
+        changed = answer.get("changed") or []
+        return row | {"what": answer["effect"], "article": answer.get("id"), "changed": changed, "remarks": notes}
     problem = answer["error"]
     kind = str(problem.get("type", "")).rpartition(":")[2]
     if kind in _SKIPPED:
         return row | {"what": "skipped", "remarks": [_SKIPPED[kind]]}
-    fields = [f"{each['field']} {each['problem']}" for each in problem.get("errors", ()) if "problem" in each]
-    return row | {"what": "failed", "remarks": fields or [str(problem.get("detail") or problem.get("title"))]}
+    refused = [[each["field"], each["problem"]] for each in problem.get("errors", ()) if "problem" in each]
+    remarks = [] if refused else [str(problem.get("detail") or problem.get("title"))]
+    return row | {"what": "failed", "refused": refused, "remarks": remarks}

@@ -145,6 +145,7 @@ def _import(import_id: str, stored: Mapping[bytes, bytes]) -> Import:
         chunks=int(text.get("chunks", 0)),
         items=int(text.get("items", 0)),
         cursor=int(text.get("cursor", 0)),
+        begun=int(text.get("begun", 0)),
         done=int(text.get("done", 0)),
         failed_chunks=tuple(map(int, failed.split(","))) if failed else (),
         reason=text.get("reason", ""),

@@ -17,7 +17,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from newswire.auth.credentials import Caller, Scope
+from newswire.auth.credentials import Caller
 from newswire.concurrency.backoff import pause
 from newswire.concurrency.offload import OffloadError
 from newswire.users.models import User
@@ -144,13 +144,10 @@ class ImportRunner:
     async def _chunk(self, found: Import, token: str) -> None:
         """Compare or publish the next chunk."""
         publishes = found.state is ImportState.RUNNING
-        user = await self._find_user(found.user)
-        if user is None or Permission.IMPORT not in user.permissions(found.account):
+        user, caller = await self._find_user(found.user), await self._service.caller(found)
+        if user is None or caller is None or Permission.IMPORT not in user.permissions(found.account):
             raise BarredError
-        items = await self._files.read_chunk(found.id, found.cursor)
-        caller = Caller(found.account, "", frozenset({Scope.PUBLISH}), user_id=found.user)
-        rows = await self._publisher.publish(items, caller, silent=found.silent, dry_run=not publishes)
-        await self._files.write_results(found.id, "published" if publishes else "compared", found.cursor, rows)
+        rows = await (self._publish(found, token, caller) if publishes else self._compare(found, caller))
         after = _advanced(found, rows)
         if after.cursor < after.chunks:
             await self._records.save(found.id, token, progress_fields(after), self._clock())
@@ -160,10 +157,38 @@ class ImportRunner:
             ready = progress_fields(replace(after, state=ImportState.READY))
             await self._records.save(found.id, token, ready, None)
 
+    async def _compare(self, found: Import, caller: Caller) -> list[Row]:
+        items = await self._files.read_chunk(found.id, found.cursor)
+        rows = await self._publisher.publish(items, caller, silent=found.silent, dry_run=True)
+        await self._files.write_results(found.id, "compared", found.cursor, rows)
+        return rows
+
+    async def _publish(self, found: Import, token: str, caller: Caller) -> list[Row]:
+        """Publish a chunk. What an interrupted attempt published is not unchanged, but what the comparison found."""
+        if known := await self._files.read_results(found.id, "published", found.cursor):
+            return known
+        is_repeat = found.begun > found.cursor
+        if not is_repeat:
+            await self._records.save(found.id, token, {"begun": found.cursor + 1}, self._clock() + LEASE)
+        items = await self._files.read_chunk(found.id, found.cursor)
+        rows = await self._publisher.publish(items, caller, silent=found.silent, dry_run=False)
+        compared = await self._files.read_results(found.id, "compared", found.cursor) if is_repeat else []
+        if len(compared) == len(rows):
+            rows = [_done_before(row, planned) for row, planned in zip(rows, compared, strict=True)]
+        await self._files.write_results(found.id, "published", found.cursor, rows)
+        return rows
+
     async def _end(self, found: Import, token: str, state: ImportState, reason: str) -> None:
         ended = replace(found, state=state, reason=reason)
         if await self._records.save(found.id, token, progress_fields(ended), None) and found.started:
             await self._service.record_end(ended)
+
+
+def _done_before(row: Row, planned: Row) -> Row:
+    """Return what became of an item in two attempts."""
+    if row["what"] != "unchanged" or planned["what"] not in ("created", "updated"):
+        return row
+    return row | {name: planned[name] for name in ("what", "changed") if name in planned}
 
 
 def _advanced(found: Import, rows: list[Row]) -> Import:

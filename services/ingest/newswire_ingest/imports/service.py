@@ -6,6 +6,8 @@ from datetime import datetime
 from redis.asyncio import Redis
 from ulid import ULID
 
+from newswire.auth.accounts import find_publisher
+from newswire.auth.credentials import Caller
 from newswire.keys import Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import SYSTEM, Act, Actor
@@ -110,6 +112,10 @@ class ImportService:
         if found is None or found.account != account:
             raise ImportNotFoundError
         return found
+
+    async def caller(self, found: Import) -> Caller | None:
+        """Return the user of an import as a caller with the limits of its account; None if the account is disabled or gone."""
+        return await find_publisher(self._redis, self._keys, found.account, user_id=found.user)
 
     async def start(self, account: str, import_id: str, actor: Actor, user_name: str) -> None:
         """Begin to publish. Starting it again changes nothing.

@@ -1,4 +1,4 @@
-"""Publishing limits: a request rate per API key, a daily quota of new articles per account, and the memory of Redis.
+"""Publishing limits: a request rate per API key or user, a daily quota of new articles per account, and the memory of Redis.
 
 `newswire_ingest.limits.dependencies` shows clients their limits in headers.
 """
@@ -40,6 +40,9 @@ class Limits:
     def _daily_quota_of(self, caller: Caller) -> int:
         return self._daily_quota if caller.daily_quota is None else caller.daily_quota
 
+    def _bucket(self, caller: Caller) -> str:
+        return self._keys.key("rate", caller.key_id or caller.user_id or caller.account)
+
     def _counter(self, caller: Caller, now: datetime) -> str:
         return self._keys.key("quota", caller.account, now.date().isoformat())
 
@@ -70,7 +73,7 @@ class Limits:
         policy = RatePolicy.of_rate("publish", rate) if rate else None
         allowed, left, milliseconds, counted = await self._command_batcher.call(
             "spend",
-            [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
+            [self._bucket(caller), self._counter(caller, now)],
             {
                 "now": int(now.timestamp() * 1000),
                 "requests": policy.quota if policy else 0,
@@ -90,7 +93,7 @@ class Limits:
         quota = self._daily_quota_of(caller)
         if not quota:
             return None
-        keys = [self._keys.key("rate", caller.key_id), self._counter(caller, now)]
+        keys = [self._bucket(caller), self._counter(caller, now)]
         arguments = {"now": int(now.timestamp() * 1000), "requests": 0, "window": 0}
         *_, counted = await self._command_batcher.call("spend", keys, arguments)
         return max(quota - int(counted), 0)
