@@ -24,7 +24,8 @@ _COMMANDS = {
     "search": "sadd scan sismember srandmember srem",
     "notify": (
         "bgrewriteaof decr hscan hstrlen incrby lindex llen lpop lrange ltrim persist pexpire publish rename rpush scan scard "
-        "sismember smembers spop srandmember srem type unlink zincrby zremrangebyscore zrevrank zscan zscore zunionstore"
+        "sismember smembers spop srandmember srem type unlink zincrby zinter zintercard zremrangebyscore zrevrank zscan zscore "
+        "zunionstore"
     ),
 }
 """Of each service, beside those of the shared code."""

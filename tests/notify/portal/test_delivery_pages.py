@@ -4,7 +4,11 @@ import asyncio
 import re
 from typing import Any
 
+import pytest
+
 from newswire.timestamps import redis_time_ms
+from newswire_notify.deliveries import service
+from newswire_notify.portal import delivery_pages
 from newswire_notify.portal.reasons import Reason, reason_of
 from newswire_notify.subscriptions.models import Subscription
 from newswire_notify.webhooks.sending import HIDDEN_FAILURE
@@ -51,6 +55,28 @@ async def test_the_list_is_filtered_and_paged_and_finds_an_event(portal: Portal,
         assert (found.text.count('<th scope="row">'), rows[3]["id"] in found.text) == (1, True)
     for odd in ("state=lost", "after=1-x%00", "event=%00", f"event={'x' * 5000}", "since=9999-99-99"):
         assert (await browser.get(f"{path}?{odd}")).status_code in (200, 400)
+
+
+async def test_a_page_on_which_nothing_matches_leads_to_older_deliveries(
+    portal: Portal, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = await portal.subscribe(f"{receiver.url}/a")
+    await portal.desk.fan_out([await portal.desk.put("a0", title="Long", body=f"<p>{'ferry ' * 20_000}</p>")])
+    await portal.desk.deliver()
+    portal.desk.clock.now += 1
+    await portal.desk.fan_out([await portal.desk.put(f"b{number}") for number in range(20)])
+    for module in (service, delivery_pages):
+        monkeypatch.setattr(module, "MAX_EXAMINED", 10)
+    monkeypatch.setattr(service, "EXAMINED_PER_CALL", 10)
+    path, browser = f"/portal/subscriptions/{mine.id}/deliveries", await portal.subscriber()
+    query = "state=delivered"
+    for _ in range(2):
+        page = (await browser.get(f"{path}?{query}")).text
+        assert EN["none_of_examined"].format(count=10) in page
+        older = re.search(r'href="\?([^"]+)">Older', page)
+        assert older
+        query = older[1].replace("&amp;", "&")
+    assert "Long</bdi>" in (await browser.get(f"{path}?{query}")).text
 
 
 async def test_a_delivery_shows_request_answer_and_reason_and_is_replayed_once(

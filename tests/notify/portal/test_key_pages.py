@@ -43,6 +43,7 @@ async def test_keys_of_others_and_of_the_operator_cannot_be_revoked(portal: Port
         assert (await browser.post(PATH, revoke=key_id)).status_code == 404
         await browser.get(PATH)
     assert "Valley Radio" not in browser.page
+    assert "managed on the desk, by admins" in browser.page
     for header in keys:
         assert await authenticate(portal.redis, portal.keys, header["Authorization"].removeprefix("Bearer "))
 

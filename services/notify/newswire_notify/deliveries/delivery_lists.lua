@@ -56,15 +56,34 @@ local function dead_after(args)
   return deliveries_after(args.prefix .. 'deliveries:' .. list, args.after, args.examine)
 end
 
--- Counts dead deliveries. Arguments: subscription; list, as above; after; examine; upto, the latest time of their end (ms).
+-- Where few deliveries of a subscription are dead, all of them are found at once by the intersection of two lists: the server compares
+-- some thousand ids in a millisecond, and reads the records of the dead ones alone.
+local MAX_COMPARED, MAX_FOUND_AT_ONCE = 20000, 500
+
+-- Returns the dead deliveries of a subscription, or nil where they are many.
+local function few_dead(p, sub)
+  local own, dead = p .. 'deliveries:' .. sub, p .. 'deliveries:dead'
+  if math.min(redis.call('ZCARD', own), redis.call('ZCARD', dead)) > MAX_COMPARED then return nil end
+  if redis.call('ZINTERCARD', 2, own, dead, 'LIMIT', MAX_FOUND_AT_ONCE + 1) > MAX_FOUND_AT_ONCE then return nil end
+  return redis.call('ZINTER', 2, own, dead)
+end
+
+-- Counts dead deliveries, a part of them unless they are few.
+-- Arguments: subscription; list, as above; after; examine; upto, the latest time of their end (ms).
 -- Returns {replayable, superseded, the position after those that were looked at}.
 local function count_dead(_, args)
   local counts = {REPLAYABLE = 0, SUPERSEDED = 0}
-  local page, after = dead_after(args)
-  for i = 1, #page, 2 do
-    local found = dead_by(args.prefix, page[i], args.subscription, args.upto)
+  local function count(id)
+    local found = dead_by(args.prefix, id, args.subscription, args.upto)
     if found then counts[found] = counts[found] + 1 end
   end
+  local few = #args.after == 0 and few_dead(args.prefix, args.subscription)
+  if few then
+    for _, id in ipairs(few) do count(id) end
+    return {counts.REPLAYABLE, counts.SUPERSEDED, {}}
+  end
+  local page, after = dead_after(args)
+  for i = 1, #page, 2 do count(page[i]) end
   return {counts.REPLAYABLE, counts.SUPERSEDED, after}
 end
 

@@ -19,7 +19,7 @@ from newswire.timestamps import epoch_ms, from_epoch_ms
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.owner_replays import OwnerReplays
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, State
+from newswire_notify.deliveries.service import MAX_EXAMINED, Deliveries, DeliveryFilter, State
 from newswire_notify.portal.access import PortalAccess, Visitor
 from newswire_notify.portal.acts import FIELD, Acts
 from newswire_notify.portal.article_titles import ArticleTitles
@@ -120,6 +120,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
             wanted=wanted,
             sent=params,
             states=list(State),
+            examined=MAX_EXAMINED,
             following=urlencode([*kept, ("after", after)]) if after else None,
             removed=await removed_early(parts.queue, found.id),
             replayed=_count(params.get("replayed")),
