@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS wheels
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY requirements-build.lock ./
+COPY requirements-build.lock VERSION ./
 RUN python3 -m venv venv && venv/bin/python -m pip install --no-deps --require-hashes -r requirements-build.lock
 COPY shared shared
 COPY services services

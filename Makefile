@@ -17,7 +17,7 @@ help: ## list the targets
 
 install: .venv/installed ## set up .venv with everything that is needed
 
-.venv/installed: requirements.lock $(MEMBERS:%=%/pyproject.toml)
+.venv/installed: requirements.lock VERSION $(MEMBERS:%=%/pyproject.toml)
 	@test -n "$(PYTHON)" || { echo "Newswire needs Python 3.11 or newer with venv (on Debian: python3-venv)." >&2; exit 1; }
 	@echo "Setting up .venv (once, half a minute) ..."
 	@$(PYTHON) -m venv .venv
@@ -102,9 +102,14 @@ sbom: install ## write the contents of the images as a CycloneDX document into d
 	@mkdir -p dist
 	$(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o dist/newswire.cdx.json requirements-run.lock
 
+release: install ## check everything, and build the release of VERSION into dist/ (docs/releases.md)
+	@$(BIN)/python .ci/release.py --check
+	@$(MAKE) lint audit test
+	@$(BIN)/python .ci/release.py
+
 pin-images: ## pin the images of docker-compose.yml and Dockerfile by their current digests
 	@.ci/pin-images docker-compose.yml Dockerfile
 
 FORCE:
 
-.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose up audit sbom pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose up audit sbom release pin-images FORCE
