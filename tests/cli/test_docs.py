@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 @pytest.mark.parametrize("settings", [IngestSettings, SearchSettings, NotifySettings, OperationsSettings])
 def test_every_setting_is_documented(settings: type[Settings]) -> None:
-    described = (ROOT / "docs" / "operators.md").read_text()
+    described = (ROOT / "docs" / "operators" / "settings.md").read_text()
 
     missing = [name for name in settings.model_fields if f"`NEWSWIRE_{name.upper()}`" not in described]
     assert missing == []

@@ -326,7 +326,7 @@ async def test_old_index_can_be_restored_manually(room: Newsroom) -> None:
 
 
 async def _pointed_to(room: Newsroom, name: str) -> ArticleIndex:
-    """Follow the steps in `docs/operators.md`."""
+    """Follow the steps in `docs/operators/elasticsearch.md`."""
     index = room.index
     if isinstance(index, ElasticsearchIndex):
         remove, add = {"index": f"{index.target.stem}-*", "alias": index.alias}, {"index": name, "alias": index.alias}

@@ -38,7 +38,7 @@ def unknown_settings(environment: Iterable[str]) -> list[str]:
         if name == variable or name in accepted or IGNORED_VARIABLES.match(name):
             continue
         near = get_close_matches(name, accepted, n=1, cutoff=0.7)
-        hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; docs/operators.md lists all settings"
+        hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; docs/operators/settings.md lists all settings"
         messages.append(f"{variable} is not a setting{hint}")
     return messages
 

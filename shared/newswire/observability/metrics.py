@@ -1,4 +1,4 @@
-"""The Prometheus metrics that services share. Names carry their unit, counters end in ``_total`` (`docs/operators.md`)."""
+"""The Prometheus metrics that services share. Names carry their unit, counters end in ``_total`` (`docs/operators/health.md`)."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
