@@ -25,6 +25,9 @@ def records(path: Path) -> list[dict[str, Any]]:
     """Return the records of a backup."""
     with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
         lines = [json.loads(line) for line in io.TextIOWrapper(stream)]
+    for line in lines:
+        if line.get("type") in {"hash", "set", "zset"}:
+            line["value"].sort()  # Redis does not keep their order
     return [{name: value for name, value in line.items() if name not in CHANGING} for line in lines if "record" in line]
 
 
