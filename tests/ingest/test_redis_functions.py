@@ -328,19 +328,32 @@ async def test_restore_labels_counts_an_article_once(store: Store) -> None:
 
 async def test_note_keeps_the_first_report_of_search_and_the_highest_totals(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
-    functions, record = FunctionLibrary.packaged(redis, namespace, OUTCOMES), keys.key("outcome", "a1.1")
+    functions, first, second = (
+        FunctionLibrary.packaged(redis, namespace, OUTCOMES),
+        keys.key("outcome", "a1.1"),
+        keys.key("outcome", "a2.1"),
+    )
 
-    async def note(report: str, **fields: Any) -> None:
-        await functions.call("note", [record], {"report": report, "retention": 60_000, "fields": fields})
+    async def note(*reports: tuple[str, str, dict[str, Any]]) -> None:
+        listed = [{"kind": kind, "fields": fields} for _, kind, fields in reports]
+        await functions.call("note", [record for record, _, _ in reports], {"retention": 60_000, "reports": listed})
 
-    await note("indexed", latency_ms="12.3", index="embedded")
-    await note("indexed", latency_ms="99.9", index="other")
-    await note("progressed", delivered=3, dead=1)
-    await note("progressed", delivered=2, dead=1)
-    await note("progressed", delivered=2, dead=3)
-    found = {field.decode(): value.decode() for field, value in (await redis.hgetall(record)).items()}
-    assert found == {"latency_ms": "12.3", "index": "embedded", "delivered": "2", "dead": "3"}
-    assert 0 < await redis.pttl(record) <= 60_000
+    await note(
+        (first, "indexed", {"latency_ms": "12.3", "index": "embedded"}),
+        (first, "indexed", {"latency_ms": "99.9", "index": "other"}),
+        (second, "fanned_out", {"matched": 7, "previously_matched": 0}),
+        (first, "progressed", {"delivered": 3, "dead": 1}),
+        (first, "progressed", {"delivered": 2, "dead": 1}),
+    )
+    await note((first, "progressed", {"delivered": 2, "dead": 3}), (second, "progressed", {}))
+    await note()
+    assert await _stored(redis, first) == {"latency_ms": "12.3", "index": "embedded", "delivered": "2", "dead": "3"}
+    assert await _stored(redis, second) == {"matched": "7", "previously_matched": "0"}
+    assert 0 < await redis.pttl(first) <= 60_000
+
+
+async def _stored(redis: Redis, record: str) -> dict[str, str]:
+    return {field.decode(): value.decode() for field, value in (await redis.hgetall(record)).items()}
 
 
 async def test_article_returns_every_record_of_an_article(store: Store) -> None:

@@ -12,29 +12,39 @@ local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
 
 -- Whether every label has the spelling of its merge, or else of its account. A label that is new to the account may have any spelling.
 local function labels_are_canonical(names, account, labels)
-  for kind, folded, spelling, rewritten in string.gmatch(labels, LINE) do
-    local field = kind .. '\t' .. folded
-    local known = redis.call('HGET', names .. 'merged', field) or redis.call('HGET', names .. 'merged:' .. account, field)
-    if not known then
-      local used = redis.call('HGET', names .. 'of:' .. account, field)
-      known = used and string.match(used, '\t(.*)$')
-    end
+  local fields, spellings, rewritten = {}, {}, {}
+  for kind, folded, spelling, differs in string.gmatch(labels, LINE) do
+    fields[#fields + 1] = kind .. '\t' .. folded
+    spellings[#fields], rewritten[#fields] = spelling, differs == '1'
+  end
+  if #fields == 0 then return true end
+  local merged = redis.call('HMGET', names .. 'merged', unpack(fields))
+  local own = redis.call('HMGET', names .. 'merged:' .. account, unpack(fields))
+  local used = redis.call('HMGET', names .. 'of:' .. account, unpack(fields))
+  for i, spelling in ipairs(spellings) do
+    local known = merged[i] or own[i] or string.match(used[i] or '', '\t(.*)$')
     if known and known ~= spelling then return false end
-    if not known and rewritten == '1' then return false end
+    if not known and rewritten[i] then return false end
   end
   return true
 end
 
-local function add_label(names, account, kind, folded, spelling)
-  if tonumber(redis.call('ZINCRBY', names .. kind, 1, spelling)) == 1 then
-    redis.call('ZADD', names .. 'spelled:' .. kind, 0, folded .. '\t' .. spelling)
+-- Counts an article for labels; each has kind, folded and spelling.
+local function add_labels(names, account, labels)
+  if #labels == 0 then return end
+  local fields, records, changed = {}, {}, {}
+  for i, label in ipairs(labels) do fields[i] = label.kind .. '\t' .. label.folded end
+  for i, used in ipairs(redis.call('HMGET', names .. 'of:' .. account, unpack(fields))) do records[fields[i]] = used or '' end
+  for i, label in ipairs(labels) do
+    if tonumber(redis.call('ZINCRBY', names .. label.kind, 1, label.spelling)) == 1 then
+      redis.call('ZADD', names .. 'spelled:' .. label.kind, 0, label.folded .. '\t' .. label.spelling)
+    end
+    redis.call('ZINCRBY', names .. 'forms:' .. label.kind, 1, label.folded)
+    local articles, first = string.match(records[fields[i]], '^(%d+)\t(.*)$')
+    records[fields[i]] = string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or label.spelling)
   end
-  redis.call('ZINCRBY', names .. 'forms:' .. kind, 1, folded)
-  local field = kind .. '\t' .. folded
-  local used = redis.call('HGET', names .. 'of:' .. account, field)
-  local articles, first = string.match(used or '', '^(%d+)\t(.*)$')
-  redis.call('HSET', names .. 'of:' .. account, field,
-    string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or spelling))
+  for field, record in pairs(records) do changed[#changed + 1], changed[#changed + 2] = field, record end
+  redis.call('HSET', names .. 'of:' .. account, unpack(changed))
 end
 
 local function take_label(names, account, kind, folded, spelling)
@@ -58,14 +68,15 @@ end
 -- Counts a published article for these labels instead of its previous ones, which its state stores as lines of kind, folded form
 -- and spelling. '' if the article is no longer published.
 local function count_labels(names, account, state_key, labels)
-  local counted, kept = {}, {}
+  local counted, kept, added = {}, {}, {}
   for line in string.gmatch(redis.call('HGET', state_key, 'labels') or '', '[^\n]+') do counted[line] = true end
   for kind, folded, spelling in string.gmatch(labels, LINE) do
     local line = kind .. '\t' .. folded .. '\t' .. spelling
     kept[#kept + 1] = line
-    if not counted[line] then add_label(names, account, kind, folded, spelling) end
+    if not counted[line] then added[#added + 1] = {kind = kind, folded = folded, spelling = spelling} end
     counted[line] = nil
   end
+  add_labels(names, account, added)
   for line in pairs(counted) do
     local kind, folded, spelling = string.match(line, '^(%a+)\t([^\t]*)\t(.*)$')
     if kind then take_label(names, account, kind, folded, spelling) end

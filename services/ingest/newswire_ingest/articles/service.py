@@ -19,7 +19,7 @@ from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import ResultReader, count_event, view
 from newswire_ingest.articles.versioning import FindImages, VersionBuilder, patched_draft, sanitised, with_kept_members
 from newswire_ingest.articles.withdrawal import MAX_ATTEMPTS, Withdrawal
-from newswire_ingest.labels.repository import Labels
+from newswire_ingest.labels.repository import Labels, Lookup
 from newswire_ingest.limits.limits import Limits
 
 
@@ -171,8 +171,9 @@ class ArticleService:
         quota = self._limits.quota(command.caller, now)
         account, trace = command.caller.account, command.trace
         for attempt in range(MAX_ATTEMPTS):
+            lookup: Lookup = "all" if attempt else "cache"
             version = await self._versions.first(
-                draft, body, id_=id_, publisher=account, trace=trace, now=now, refresh=attempt > 0
+                draft, body, id_=id_, publisher=account, trace=trace, now=now, lookup=lookup
             )
             version = command.marked(version)
             stored = await self._store.create(version, command.context(now), quota, upsert=upsert)

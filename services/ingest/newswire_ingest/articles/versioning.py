@@ -20,7 +20,7 @@ from newswire_ingest.articles.publishing import Version, next_version
 from newswire_ingest.content.body_sanitiser import sanitise_body
 from newswire_ingest.content.content import changed, draft_members
 from newswire_ingest.content.sanitised_body import SanitisedBody
-from newswire_ingest.labels.repository import Labels
+from newswire_ingest.labels.repository import Labels, Lookup
 
 FindImages = Callable[[str, Sequence[str]], Awaitable[dict[str, ArticleImage]]]
 """Returns the images of an account whose addresses occur in texts, by their files."""
@@ -43,10 +43,10 @@ class VersionBuilder:
         publisher: str,
         trace: str,
         now: datetime,
-        refresh: bool = False,
+        lookup: Lookup = "missing",
     ) -> Version:
-        """Return the first version of an article. ``refresh`` reads the spellings of labels again."""
-        canonical = await self._labels.canonicalize_labels(draft, publisher, refresh=refresh)
+        """Return the first version of an article. ``lookup``: where the spellings of its labels are looked up."""
+        canonical = await self._labels.canonicalize_labels(draft, publisher, lookup)
         version = next_version(
             canonical.draft,
             id_=id_,
@@ -93,7 +93,7 @@ class VersionBuilder:
 
     async def refresh_labels(self, draft: ArticleDraft, publisher: str) -> None:
         """Read the spellings of a draft's labels again, after a conflict."""
-        await self._labels.canonicalize_labels(draft, publisher, refresh=True)
+        await self._labels.canonicalize_labels(draft, publisher, "all")
 
 
 async def sanitised(draft: ArticleDraft) -> SanitisedBody:

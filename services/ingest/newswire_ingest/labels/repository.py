@@ -16,6 +16,9 @@ from newswire.storage.redis_functions import FunctionLibrary
 from newswire.text.folding import fold
 
 Kind = Literal["category", "topic"]
+Lookup = Literal["cache", "missing", "all"]
+"""Where spellings are looked up: only in the cache of this process, since the publishing function reports a label that has another
+spelling; also in Redis, where the cache lacks them; or all in Redis."""
 KINDS: tuple[Kind, ...] = ("category", "topic")
 MAX_KNOWN_LABELS = 50_000
 MAX_LISTED_LABELS = 20_000
@@ -52,13 +55,17 @@ class Labels:
         self._functions = functions
         self._known: dict[tuple[str, str], str] = {}
 
-    async def canonicalize_labels(self, draft: ArticleDraft, account: str, *, refresh: bool = False) -> CanonicalLabels:
-        """Return a draft with its labels in the spelling of this account; ``refresh`` bypasses the cache of this process."""
+    async def canonicalize_labels(
+        self, draft: ArticleDraft, account: str, lookup: Lookup = "missing"
+    ) -> CanonicalLabels:
+        """Return a draft with its labels in the spelling of this account."""
         labels: list[tuple[Kind, str]] = [("topic", topic) for topic in draft.topics]
         if draft.category is not None:
             labels.append(("category", draft.category))
         fields = [_field(kind, label) for kind, label in labels]
-        await self._learn(account, [field for field in fields if refresh or (account, field) not in self._known])
+        if lookup != "cache":
+            unknown = [field for field in fields if lookup == "all" or (account, field) not in self._known]
+            await self._learn(account, unknown)
         written = [self._known.get((account, field), label) for field, (_, label) in zip(fields, labels, strict=True)]
         if written == [label for _, label in labels]:
             return CanonicalLabels(draft)

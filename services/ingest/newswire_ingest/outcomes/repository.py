@@ -1,8 +1,9 @@
 """The outcomes of articles, from the outcomes stream: when search found them, and how many subscribers received them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from redis.asyncio import Redis
 
@@ -19,14 +20,26 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import Message
 from newswire.storage.article_records import ArticleState
-from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 LUA = LuaSource("newswire_ingest.outcomes", "outcomes")
 RETENTION = timedelta(days=30)
+_RETENTION_MS = int(RETENTION.total_seconds() * 1000)
+MAX_REPORTS_PER_CALL = 200
+"""A call of a function blocks Redis for its time."""
 MAX_LISTED_VERSIONS = 50
 """The number of newest versions whose outcomes are listed."""
 _ENDED = ("delivered", "dead", "superseded", "cancelled")
 _MAILS = ("planned", "accepted", "deferred", "bounced", "returned", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What one service reports of one event."""
+
+    event: str
+    kind: Literal["indexed", "fanned_out", "progressed"]
+    fields: Mapping[str, str | int]
 
 
 class Outcomes:
@@ -46,26 +59,15 @@ class Outcomes:
             await self.take(batch)
 
     async def take(self, batch: Sequence[Message]) -> None:
-        """Store the outcomes of a batch. It is idempotent."""
-        for item in batch:
-            match item.payload:
-                case ArticleIndexed() as data:
-                    event = data.event or f"{data.id}.{data.version}"
-                    await self._note(event, "indexed", {"latency_ms": str(data.latency_ms), "index": data.index})
-                case ArticleFannedOut() as data:
-                    counts = {"matched": data.matched, "previously_matched": data.previously_matched}
-                    await self._note(data.event, "fanned_out", counts)
-                case DeliveriesProgressed() as data:
-                    await self._note(data.event, "progressed", {name: getattr(data, name) for name in _ENDED})
-                case MailsProgressed() as data:
-                    counts = {f"mails:{data.newsletter}:{name}": getattr(data, name) for name in _MAILS}
-                    await self._note(data.event, "progressed", counts)
-                case ArticlesStreamed() as data:
-                    await self._note_all(
-                        "progressed", {each.event: {f"live:{data.process}": each.readers} for each in data.events}
-                    )
-                case _:
-                    pass
+        """Store the outcomes of a batch, in few round trips. It is idempotent."""
+        reports = [report for item in batch for report in _reports(item.payload)]
+        for start in range(0, len(reports), MAX_REPORTS_PER_CALL):
+            some = reports[start : start + MAX_REPORTS_PER_CALL]
+            await self._functions.call(
+                "note",
+                [self._keys.key("outcome", report.event) for report in some],
+                {"retention": _RETENTION_MS, "reports": [{"kind": each.kind, "fields": each.fields} for each in some]},
+            )
 
     async def of(self, state: ArticleState) -> list[dict[str, Any]]:
         """Return the outcomes of an article's newest versions and retractions, newest first."""
@@ -79,22 +81,29 @@ class Outcomes:
         now = state.version, "retracted" if state.status is Status.RETRACTED else "published"
         return [_view(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
-    async def _note(self, event: str, what: str, data: Mapping[str, str | int]) -> None:
-        await self._functions.call(*self._call(event, what, data)[:3])
-
-    async def _note_all(self, what: str, data: Mapping[str, Mapping[str, str | int]]) -> None:
-        """Store the fields of several events in one round trip."""
-        calls = [self._call(event, what, fields) for event, fields in data.items()]
-        for answer in await self._functions.call_all(calls) if calls else ():
-            if isinstance(answer, Exception):
-                raise answer
-
-    def _call(self, event: str, what: str, data: Mapping[str, str | int]) -> Call:
-        kept = int(RETENTION.total_seconds() * 1000)
-        return Call("note", [self._record(event)], {"report": what, "retention": kept, "fields": data})
-
     def _record(self, event: str) -> str:
         return self._keys.key("outcome", event)
+
+
+def _reports(payload: object) -> Iterator[_Report]:
+    """Yield what a message of the outcomes stream reports; nothing for messages that are for others."""
+    match payload:
+        case ArticleIndexed() as data:
+            event = data.event or f"{data.id}.{data.version}"
+            yield _Report(event, "indexed", {"latency_ms": str(data.latency_ms), "index": data.index})
+        case ArticleFannedOut() as data:
+            counts = {"matched": data.matched, "previously_matched": data.previously_matched}
+            yield _Report(data.event, "fanned_out", counts)
+        case DeliveriesProgressed() as data:
+            yield _Report(data.event, "progressed", {name: getattr(data, name) for name in _ENDED})
+        case MailsProgressed() as data:
+            counts = {f"mails:{data.newsletter}:{name}": getattr(data, name) for name in _MAILS}
+            yield _Report(data.event, "progressed", counts)
+        case ArticlesStreamed() as data:
+            for each in data.events:
+                yield _Report(each.event, "progressed", {f"live:{data.process}": each.readers})
+        case _:
+            pass
 
 
 def _view(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
