@@ -102,6 +102,7 @@ async def test_a_user_is_linked_by_its_verified_address_and_later_by_its_subject
     assert "does not belong to your user" in (await sign_in(site.browser())).text
     acts = [each for each in await staff.acts() if each in ("user.identity_linked", "user.signed_in")]
     assert acts == ["user.identity_linked", "user.signed_in", "user.signed_in"]
+    assert await mails_of(staff) == ["identity_linked en"]
     await desk_delete(staff, ida.id)
     assert "no access here" in (await sign_in(site.browser())).text
 
@@ -129,6 +130,7 @@ async def test_who_is_nobody_here_gets_in_by_a_rule_alone(staff: Staff) -> None:
     assert (made.email, made.name) == ("ida@harbour.example", "ida")
     assert made.memberships == {"Harbour Post": frozenset({Role.WRITER, Role.NEWSLETTERS})}
     assert await staff.acts() == ["user.created", "user.identity_linked", "user.signed_in"]
+    assert await mails_of(staff) == [], "who became a user by signing in knows it"
     staff.provider.person |= {"sub": "p-3", "email": "eve@elsewhere.example", "groups": "letters"}
     assert "no access here" in (await sign_in(site.browser())).text
 
@@ -201,8 +203,9 @@ async def test_an_attempt_belongs_to_its_browser_and_works_once(staff: Staff, us
     assert (await browser.get(first)).url.path == "/desk"
     again = await browser.get(first)
     assert (again.status_code, "Try again" in again.text) == (403, True)
-    for query in ("", "?state=a&code=b", f"?state={'x' * 3000}", "?error=access_denied"):
+    for query in ("", "?state=a&code=b", f"?state={'x' * 3000}", "?error=access_denied&state=a"):
         assert (await browser.get(f"/sign-in/openid/staff/callback{query}")).status_code == 403
+    assert "did not sign you in" in (await browser.get("/sign-in/openid/staff/callback?error=access_denied")).text
     assert (await browser.get("/sign-in/openid/other/callback")).status_code == 404
     refused = await browser.post("/sign-in/openid/staff", origin="https://evil.example")
     assert refused.status_code == 403

@@ -93,14 +93,16 @@ class OpenIdService:
             raise AttemptEndedError
         return attempt
 
-    async def sign_in(self, attempt: Attempt, answer: Answer, client: Client) -> StartedSession:
+    async def sign_in(
+        self, attempt: Attempt, answer: Answer, client: Client, *, language: str | None = None
+    ) -> StartedSession:
         """Sign in who came back from a provider.
 
         Raises:
             newswire_ingest.openid.errors.OpenIdError: the subclass says why not.
         """
         person = await self.clients[attempt.provider].person(answer, attempt)
-        user = await self._user_of(person, self.clients[attempt.provider].provider, client)
+        user = await self._user_of(person, self.clients[attempt.provider].provider, client, language)
         if user.disabled_at is not None:
             raise UnknownPersonError("the user is disabled")
         at_provider = ProviderSession(attempt.provider, person.id_token)
@@ -131,9 +133,11 @@ class OpenIdService:
         if client.provider.domains:
             _accepted_email(person, client.provider)
         try:
-            await self._link(person, user, by=by, language=language)
+            is_new = await self._link(person, user, by=by)
         except OtherIdentityError as error:
             raise IdentityTakenError(str(error)) from None
+        if is_new:
+            await self._users.mails.add(MailKind.IDENTITY_LINKED, user_id=user.id, language=language)
 
     async def unlink(self, user: User, issuer: str, *, by: Actor, language: str | None = None) -> bool:
         """Remove the link of a user to a person of a provider, and notify the user by mail; return whether there was one.
@@ -161,13 +165,15 @@ class OpenIdService:
             )
             return None
 
-    async def _link(self, person: Person, user: User, *, by: Actor, language: str | None) -> None:
-        if await self.identities.link(user, person.issuer, person.subject, self._clock()):
+    async def _link(self, person: Person, user: User, *, by: Actor) -> bool:
+        """Link a person to a user; return whether they were not linked yet."""
+        is_new = await self.identities.link(user, person.issuer, person.subject, self._clock())
+        if is_new:
             details = {"issuer": person.issuer, "subject": person.subject}
             await audit.record(self._redis, self._keys, by, Act.USER_IDENTITY_LINKED, "user", user.id, **details)
-            await self._users.mails.add(MailKind.IDENTITY_LINKED, user_id=user.id, language=language)
+        return is_new
 
-    async def _user_of(self, person: Person, provider: OpenIdProvider, client: Client) -> User:
+    async def _user_of(self, person: Person, provider: OpenIdProvider, client: Client, language: str | None) -> User:
         """Return the user who is a person: the linked one, else the one with its address, else a new one."""
         linked = await self.identities.find_user(person.issuer, person.subject)
         if linked is not None:
@@ -179,9 +185,12 @@ class OpenIdService:
         user = await self._users.users.find_by_email(email)
         if user is None:
             user = await self._create(person, email, provider)
-        elif user.disabled_at is not None:
+            await self._link(person, user, by=actor_of(user, client))
+            return user
+        if user.disabled_at is not None:
             raise UnknownPersonError("the user is disabled")
-        await self._link(person, user, by=actor_of(user, client), language=None)
+        if await self._link(person, user, by=actor_of(user, client)):
+            await self._users.mails.add(MailKind.IDENTITY_LINKED, user_id=user.id, language=language)
         return user
 
     async def _create(self, person: Person, email: str, provider: OpenIdProvider) -> User:

@@ -41,8 +41,8 @@ def router(
         try:
             await remove(signed_in, sent, actor_of(signed_in.user, client_of_request(request)), language)
         except LastCredentialError:
-            shown = {f"{kind}_removal_error": texts(language, PACKAGE)[f"last_{kind}"]}
-            return await view.account(request, signed_in, shown, status=409)
+            wording = texts(language, PACKAGE)
+            return await view.account(request, signed_in, {"error": wording[f"last_{kind}"]}, status=409)
         return RedirectResponse(f"{ACCOUNT_PATH}?done={kind}-removed", 303)
 
     @routes.post(f"{ACCOUNT_PATH}/password/remove")

@@ -93,7 +93,7 @@ def router(
         if attempt is not None and attempt.aim is Aim.PROOF:
             response = await view.prove(request, signed_in, status, provider_error=wording, following=attempt.following)
         else:
-            response = await view.account(request, signed_in, {"identity_error": wording}, status=status)
+            response = await view.account(request, signed_in, {"error": wording}, status=status)
         response.headers.update(headers)
         return response
 
@@ -118,10 +118,14 @@ def router(
         answer = Answer(*(sent.get(name, "") for name in ("code", "state", "iss", "error")))
         signed_in, attempt = await browsers.find(request), None
         try:
+            if (
+                answer.error and not answer.state
+            ):  # some providers leave it out; nothing was begun by who sends this alone
+                raise ProviderRefusedError(answer.error[:100])
             session = signed_in.session if signed_in else None
             attempt = await service.resume(provider, answer.state, tokens.find(request), session)
             if attempt.aim is Aim.SIGN_IN or signed_in is None:
-                started = await service.sign_in(attempt, answer, client)
+                started = await service.sign_in(attempt, answer, client, language=workspace.language(request))
                 return form.welcome(started, local_path(attempt.following, ""))
             if attempt.aim is Aim.PROOF:
                 await service.prove(attempt, answer, signed_in.session, signed_in.user)

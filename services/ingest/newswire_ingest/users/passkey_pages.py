@@ -103,7 +103,7 @@ def _add_account(
             await service.add(signed_in.user, signed_in.session, sent.one("credential"), name, by=by, language=language)
         except PasskeyError as error:
             wording = texts(workspace.language(request), PACKAGE)
-            field = "passkey_name_error" if isinstance(error, InvalidNameError) else "passkey_error"
+            field = "passkey_name_error" if isinstance(error, InvalidNameError) else "error"
             shown = {field: wording[_TEXTS.get(type(error), "passkey_refused")], "passkey_name": name[:200]}
             return await view.account(request, signed_in, shown, status=422)
         return RedirectResponse(f"{ACCOUNT_PATH}?done=passkey", 303)
