@@ -69,8 +69,10 @@ class BrowserSessions:
         """
         return await read_form_of_session(request, request.cookies.get(self.cookie, ""), signed_in.user.name, max_bytes)
 
-    def start(self, response: Response, started: StartedSession) -> None:
-        """Put a new session into a browser."""
+    async def start(self, request: Request, response: Response, started: StartedSession) -> None:
+        """Put a new session into a browser. The session that it had ends: its cookie may have been copied."""
+        if (former := await self.find(request)) is not None:
+            await self._sessions.end(former.user.id, former.session.id)
         response.set_cookie(
             self.cookie,
             started.token,

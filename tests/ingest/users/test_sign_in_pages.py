@@ -1,5 +1,6 @@
 """The pages for signing in, in a browser's order: cookies, forms of other sites, links, redirects, languages."""
 
+import httpx
 import pytest
 
 from newswire.observability.audit import COMMAND_LINE
@@ -141,6 +142,17 @@ async def test_a_session_known_before_the_sign_in_is_not_the_one_after_it(desk: 
     stranger = desk.browser()
     stranger.http.cookies.set("__Host-newswire-session", "nws_" + "a" * 43, domain="news.example")
     assert (await stranger.get("/account")).url.path == "/sign-in"
+
+
+async def test_a_sign_in_ends_the_former_session_of_the_browser(desk: Desk, user: MakeUser) -> None:
+    ida, jon = await user("ida@harbour.example", Role.EDITOR), await user("jon@harbour.example", Role.EDITOR)
+    browser, thief, elsewhere = await desk.signed_in(ida), desk.browser(), await desk.signed_in(ida)
+    thief.http.cookies = httpx.Cookies(browser.http.cookies)
+    token = await desk.service.make_link(jon, LinkPurpose.SIGN_IN, by=COMMAND_LINE)
+    await browser.post(f"/sign-in/{token}")
+    assert "Jon" in (await browser.get("/account")).text
+    assert (await thief.get("/account")).url.path == "/sign-in"
+    assert "Ida" in (await elsewhere.get("/account")).text
 
 
 async def test_an_invitation_is_opened_by_scanners_and_accepted_once(desk: Desk, user: MakeUser) -> None:

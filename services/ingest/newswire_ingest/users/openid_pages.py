@@ -126,7 +126,7 @@ def router(
             attempt = await service.resume(provider, answer.state, tokens.find(request), session)
             if attempt.aim is Aim.SIGN_IN or signed_in is None:
                 started = await service.sign_in(attempt, answer, client, language=workspace.language(request))
-                return form.welcome(started, local_path(attempt.following, ""))
+                return await form.welcome(request, started, local_path(attempt.following, ""))
             if attempt.aim is Aim.PROOF:
                 await service.prove(attempt, answer, signed_in.session, signed_in.user)
             else:

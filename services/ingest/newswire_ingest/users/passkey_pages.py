@@ -77,7 +77,7 @@ def _add_sign_in(
             return form.show(request, error=message, status=429, **{"Retry-After": str(error.seconds)})
         except PasskeyError as error:
             return form.show(request, error=wording[_TEXTS.get(type(error), "passkey_refused")], status=403)
-        return form.welcome(started, local_path(request.query_params.get("next", ""), ""))
+        return await form.welcome(request, started, local_path(request.query_params.get("next", ""), ""))
 
 
 def _add_account(

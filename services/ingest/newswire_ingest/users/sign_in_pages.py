@@ -62,10 +62,10 @@ class SignInForm:
             providers=self.providers,
         )
 
-    def welcome(self, started: StartedSession, path: str = "") -> Response:
+    async def welcome(self, request: Request, started: StartedSession, path: str = "") -> Response:
         """Return the response that puts a session into the browser and leads to a page, by default to where the user works."""
         response = RedirectResponse(path or home_of(started.user), 303)
-        self.browsers.start(response, started)
+        await self.browsers.start(request, response, started)
         return response
 
 
@@ -115,7 +115,7 @@ def router(
             return form.show(request, email=email, error=wording["busy"], status=503, **{"Retry-After": "2"})
         if started is None:
             return form.show(request, email=email, error=wording["wrong_sign_in"], status=403)
-        return form.welcome(started, local_path(request.query_params.get("next", ""), ""))
+        return await form.welcome(request, started, local_path(request.query_params.get("next", ""), ""))
 
     @routes.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -142,7 +142,7 @@ def router(
         user = await service.linked_user(LinkPurpose.SIGN_IN, token, use=True)
         if user is None:
             return ended(request)
-        return form.welcome(await service.start_session(user, client_of_request(request), method="link"))
+        return await form.welcome(request, await service.start_session(user, client_of_request(request), method="link"))
 
     @routes.get("/invitation/{token}")
     async def invitation_page(request: Request, token: str) -> Response:
@@ -193,7 +193,7 @@ def router(
         except UserChangedError:
             return ended(request)
         await service.linked_user(purpose, token, use=True)
-        return form.welcome(await service.start_session(user, client, method="link"))
+        return await form.welcome(request, await service.start_session(user, client, method="link"))
 
     def ended(request: Request) -> Response:
         wording = texts(workspace.language(request))
