@@ -256,6 +256,16 @@ def test_a_zip_archive_is_not_opened(tmp_path: Path) -> None:
     assert "ZIP archive" in problem(path, path.read_bytes())
 
 
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "_rels/.rels", "mimetype"])
+def test_documents_of_office_and_exports_of_ghost_are_named(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "story.docx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(first, "application/vnd.oasis.opendocument.text")
+    assert "document of Office" in problem(path, path.read_bytes())
+    ghost = b'{"db": [{"meta": {"exported_on": 1388805572000}, "data": {"posts": []}}]}'
+    assert "export of Ghost" in problem(tmp_path / "ghost.json", ghost)
+
+
 def test_a_document_over_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "large.xml"
     with path.open("wb") as file:

@@ -43,9 +43,17 @@ _COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
 _WORDPRESS = re.compile(r"wordpress\.org/export/\d|<wp:wxr_version\b")
 _JSON_FEED = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version')
 _OTHERS = (
-    (b"PK\x03\x04", "is a ZIP archive: unpack it first"),
-    (b"%PDF", "is a PDF"),
-    (b"BZh", "is packed with bzip2: unpack it first"),
+    (
+        re.compile(rb"(?s)PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/\.rels|mimetypeapplication/vnd\.oasis)"),
+        "is a document of Office: save it as HTML",
+    ),
+    (re.compile(rb"PK\x03\x04"), "is a ZIP archive: unpack it first"),
+    (re.compile(rb"%PDF"), "is a PDF"),
+    (re.compile(rb"BZh"), "is packed with bzip2: unpack it first"),
+    (
+        re.compile(rb'\{\s*"(?:db"\s*:\s*\[|meta"\s*:\s*\{\s*"exported_on")'),
+        "is an export of Ghost, which is not supported: import its feed, or its posts as HTML",
+    ),
 )
 
 
@@ -69,7 +77,7 @@ def detect_format(source: InputFile) -> FormatName:
     if not head:
         raise UnreadableSourceError("is empty")
     for magic, reason in _OTHERS:
-        if head.startswith(magic):
+        if magic.match(head):
             raise UnreadableSourceError(reason)
     suffix = PurePath(source.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
     marked_down = re.match(rb"(?:---|\+\+\+)[ \t]*\r?\n", head) or suffix in (".md", ".markdown")
