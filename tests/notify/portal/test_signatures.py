@@ -67,6 +67,20 @@ def test_without_the_sent_body_a_rewritten_one_is_still_found() -> None:
     assert check(signed(secret=OTHER), SECRETS, None, NOW).about == "sub_other"
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "curl -H 'webhook-id: msg_1' -H 'webhook-timestamp: 1790000000' -H 'webhook-signature: v1,abc='",
+        '{"webhook-id": "msg_1", "webhook-timestamp": 1790000000, "webhook-signature": "v1,abc="}',
+        "{'webhook-id': ['msg_1'], 'webhook-timestamp': ['1790000000'], 'webhook-signature': ['v1,abc=']}",
+        "Webhook-Id=msg_1\r\nWEBHOOK-TIMESTAMP: 1790000000\r\nwebhook-signature:v1,abc=\r\n",
+    ],
+)
+def test_headers_are_read_from_commands_and_logs(pasted: str) -> None:
+    headers = read_headers(pasted)
+    assert headers == {"webhook-id": "msg_1", "webhook-timestamp": "1790000000", "webhook-signature": "v1,abc="}
+
+
 def test_headers_are_read_as_people_paste_them() -> None:
     pasted = "< webhook-id: msg_1\n> Webhook-Timestamp: 1790000000\n'webhook-signature': 'v1,abc=',\nno header"
     headers = read_headers(pasted)

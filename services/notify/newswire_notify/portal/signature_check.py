@@ -5,6 +5,7 @@ secret, or a body that was changed in one of the ways in which frameworks change
 """
 
 import hmac
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,13 +66,14 @@ class CheckResult:
     about: str = ""
 
 
+_HEADER = re.compile(r"""(?i)(webhook-(?:id|timestamp|signature))["']?\s*[:=]\s*\[?(?:["']([^"'\n]*)["']|([^"'\n]*))""")
+
+
 def read_headers(text: str) -> dict[str, str]:
-    """Return the headers of a pasted text, one on each line; names in lower case. Lines of curl's output are read too."""
+    """Return the headers that are checked, as people paste them: lines, output or options of curl, JSON, or a dictionary."""
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        name, colon, value = line.strip().lstrip("<> ").partition(":")
-        if colon:
-            found.setdefault(name.strip().strip("\"'").lower(), value.strip().strip(",").strip("\"'"))
+    for name, quoted, plain in _HEADER.findall(text):
+        found.setdefault(name.lower(), (quoted or plain).strip(" \t\r,}]"))
     return found
 
 
