@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
@@ -124,7 +125,13 @@ def saved(browser: Chrome) -> None:
 
 
 def shows(browser: Chrome, text: str) -> None:
-    until(lambda: text in element(browser, "main").text, 60)
+    def is_shown() -> bool:
+        try:
+            return text in element(browser, "main").text
+        except StaleElementReferenceException:  # the page follows another one
+            return False
+
+    until(is_shown, 60)
 
 
 def act(browser: Chrome, name: str) -> None:
