@@ -339,6 +339,46 @@ async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: s
     await asyncio.wait_for(serving, 30)
 
 
+async def test_a_process_that_stops_answers_every_connection_it_accepted(redis_url: str, namespace: str) -> None:
+    up = asyncio.Event()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(redis_url=redis_url, namespace=namespace)
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Service]:
+        yield Service("a", [routes()])
+
+    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    await asyncio.wait_for(up.wait(), 30)
+    accepted = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+    # The system completes these connections while the process is busy: nobody has accepted them when it is told to stop.
+    waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    for one in waiting:
+        one.setblocking(False)
+    accepted += [await asyncio.open_connection(sock=one) for one in waiting]
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not refused(port):
+        await asyncio.sleep(0.01)
+    for _, writer in accepted:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    for stream, writer in accepted:
+        answer = await asyncio.wait_for(stream.read(), 10)
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close" in answer.lower(), "a client must not use it again"
+        writer.close()
+    await asyncio.wait_for(serving, 30)
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 async def test_an_address_in_use_raises_an_error(redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(redis_url=redis_url)
