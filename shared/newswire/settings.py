@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from newswire.observability.json_logging import parse_levels
 from newswire.storage.redis_url import parse_redis_url
 
 
@@ -136,6 +137,8 @@ class Settings(BaseSettings):
     shutdown_delay: float = Field(default=0.0, ge=0, le=600)
     """Seconds for which a process keeps serving requests after SIGTERM, so that load balancers first see ``/readyz`` respond
     with 503."""
+    log_level: str = "info"
+    """The least level of log lines, for all loggers and for named ones: ``warning,newswire_notify=debug``."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
 
@@ -144,6 +147,12 @@ class Settings(BaseSettings):
     def _redis_addresses(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             parse_redis_url(value.get_secret_value())
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _levels(cls, value: str) -> str:
+        parse_levels(value)
         return value
 
     @field_validator("stream_retention", "audit_retention", "aof_rewrite_after", mode="before")

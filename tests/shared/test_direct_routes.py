@@ -166,7 +166,11 @@ async def test_every_response_is_that_of_the_framework(redis: Redis, monkeypatch
             made = {
                 f"{method} {path} {headers}": await http.request(method, path, content=b"sent", headers=headers)
                 for method, path in REQUESTS
-                for headers in ({}, {"refuse": "1"}, {"accept": "text/html"})
+                for headers in (
+                    {"x-request-id": "1"},
+                    {"refuse": "1", "x-request-id": "2"},
+                    {"accept": "text/html", "x-request-id": "3"},
+                )
             }
             return {each: (got.status_code, sorted(got.headers.items()), got.text) for each, got in made.items()}
 

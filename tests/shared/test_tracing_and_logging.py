@@ -6,15 +6,20 @@ import logging
 import subprocess
 import sys
 
+import httpx
 import pytest
+from fastapi import APIRouter, Request, Response
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
+from newswire.http.application import Service, create_app
 from newswire.observability import json_logging, tracing
+from newswire.observability.repeated_lines import RepeatedLines
 from newswire.observability.span_export import EntryPointSampler
+from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -179,3 +184,66 @@ def test_log_lines_are_json_without_secrets() -> None:
         assert secret not in out.getvalue()
     assert line["url"] == "redis://[redacted]@cache:6379/0"
     assert line["message"].startswith("key nw_0123456789ab_[redacted]")
+
+
+def test_identical_failures_are_counted_instead_of_written() -> None:
+    out, now = io.StringIO(), [0.0]
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(json_logging.JsonLines())
+    handler.addFilter(RepeatedLines(handler, lambda: now[0]))
+    logger = logging.Logger("a")
+    logger.addHandler(handler)
+    for _ in range(10):
+        logger.warning("redis is down", extra={"reason": "refused"})
+        logger.info("delivery failed", extra={"delivery": "one"})
+    logger.warning("redis is down", extra={"reason": "other"})
+    now[0] = 61.0
+    logger.info("redis is up")
+
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    said = [line["message"] for line in lines]
+    assert (said.count("redis is down"), said.count("delivery failed")) == (3 + 1 + 1, 10)
+    assert [(line["reason"], line["repeated"]) for line in lines if "repeated" in line] == [("refused", 7)]
+    assert said[-2:] == ["redis is down", "redis is up"]
+
+
+@pytest.mark.parametrize("text", ["loud", "a b=info", "newswire=", "=info=x"])
+def test_a_level_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is none of debug, info"):
+        Settings(log_level=text)
+
+
+def test_levels_apply_to_all_loggers_and_to_named_ones() -> None:
+    assert json_logging.parse_levels("warning, newswire_notify.webhooks=Debug") == {
+        "": "WARNING",
+        "newswire_notify.webhooks": "DEBUG",
+    }
+
+
+async def test_log_lines_name_the_request_and_its_trace() -> None:
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(json_logging.JsonLines())
+    log = logging.Logger("a")
+    log.addHandler(handler)
+    routes = APIRouter()
+
+    @routes.get("/logged")
+    async def logged(request: Request) -> Response:
+        log.info("here")
+        return Response(status_code=int(request.query_params.get("status", "200")))
+
+    app = create_app([Service("example", [routes])], Settings())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://example") as client:
+        plain = await client.get("/logged")
+        given = await client.get("/logged", headers={"X-Request-Id": "abc-1", "traceparent": f"00-{TRACE}-{SPAN}-01"})
+        odd = await client.get("/logged?status=503", headers={"X-Request-Id": "a b"})
+    log.info("elsewhere")
+
+    first, second, third, last = (json.loads(line) for line in out.getvalue().splitlines())
+    assert "x-request-id" not in plain.headers
+    assert len(first["request_id"]) == 16
+    assert "trace_id" not in first
+    assert (given.headers["x-request-id"], second["request_id"], second["trace_id"]) == ("abc-1", "abc-1", TRACE)
+    assert odd.headers["x-request-id"] == third["request_id"] != "a b"
+    assert not {"request_id", "trace_id"} & set(last)

@@ -110,7 +110,7 @@ async def service(
             for worker in workers:
                 worker.wake()
 
-        memory = MemoryGuard(redis, MAX_MEMORY_FRACTION)
+        memory = MemoryGuard(redis, MAX_MEMORY_FRACTION, "deliveries")
         broker = EventBroker(GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit), gather=True)
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)

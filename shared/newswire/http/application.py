@@ -45,6 +45,7 @@ from newswire.http.standard_routes import EXPENSIVE, standard_routes
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.observability import tracing
+from newswire.observability.json_logging import set_levels
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 
@@ -180,6 +181,7 @@ async def serve(
     Raises:
         OSError: the address cannot be listened on.
     """
+    set_levels(settings.log_level)
     tracing.set_up(name)
     with _bind(host, port) as listener:
         async with AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newswire.http.compression import UNCOMPRESSED_BYTES
 from newswire.http.problems import unexpected
-from newswire.observability import metrics
+from newswire.observability import metrics, request_context
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -36,6 +36,8 @@ ALLOWED = (
 
 HEADERS = "newswire.headers"
 """In a request's scope: headers for its response, problem responses included. Dependencies add to them."""
+UNTIMED = "newswire.untimed"
+"""In a request's scope, if true: the response waits for events, and its time says nothing about the service."""
 RELEASES = "newswire.releases"
 """In a request's scope: callbacks that run when the request has ended, in any way, with the number of body bytes sent."""
 
@@ -105,14 +107,18 @@ class ResponseMiddleware:
         releases: list[Callable[[int], None]] = []
         inner = {**scope, HEADERS: sender.headers, RELEASES: releases}
         sender.count = partial(self._count, inner)
+        sender.scope = inner
         if method == "HEAD" and path != _LIVE_STREAM:
             inner["method"] = "GET"
         try:
-            await self.app(inner, receive, sender)
+            with request_context.request(inner):
+                await self.app(inner, receive, sender)
         except Exception as error:  # the framework re-raises an error after its own handler has responded, or could not
             if sender.started:
                 raise
-            await unexpected(method, path, error).response()(scope, receive, sender)
+            with request_context.request(inner):
+                answer = unexpected(method, path, error).response()
+            await answer(scope, receive, sender)
         finally:
             for release in releases:
                 release(sender.sent)
@@ -123,7 +129,8 @@ class ResponseMiddleware:
         service = self._services.get(route, self._default_service)
         requests, duration = _http_metrics(service, method if method in _METHODS else "other", route, status)
         requests.inc()
-        duration.observe(seconds)
+        if not scope.get(UNTIMED):
+            duration.observe(seconds)
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         if "*" in self.origins:
@@ -149,6 +156,7 @@ class _ResponseSender:
         self.caching = _PRIVATE_CACHING if with_key else _PUBLIC_CACHING
         self.headers = headers
         self.count: Callable[[str, int, float], None] | None = None
+        self.scope: Scope | None = None
         self.started = False
         self.sent = 0
         self.received_at = time.perf_counter()
@@ -163,6 +171,7 @@ class _ResponseSender:
                 *((name, value) for name, value in _SECURITY.items() if name not in present),
                 *(() if b"cache-control" in present else self.caching),
                 *self.headers,
+                *self._request_id(message["status"]),
             ]
             if self.count is not None:
                 self.count(self.method, message["status"], time.perf_counter() - self.received_at)
@@ -171,6 +180,12 @@ class _ResponseSender:
             if self.method == "HEAD":
                 message = {**message, "body": b""}
         await self.send(message)
+
+    def _request_id(self, status: int) -> list[tuple[bytes, bytes]]:
+        """Return the header with the id of the request, if the client gave one or has to report an error."""
+        if self.scope is None or (status < 500 and request_context.given_id(self.scope) is None):
+            return []
+        return [(request_context.REQUEST_ID_HEADER, request_context.request_id(self.scope).encode())]
 
 
 @cache

@@ -20,6 +20,7 @@ from newswire.http.connection_limits import ConnectionTracker, Phase
 from newswire.http.direct_body import DirectBody
 from newswire.http.draining import FIRST_REQUEST_SECONDS
 from newswire.http.joined_head import JoinedHead
+from newswire.http.middleware import UNTIMED
 from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
 from newswire.shared_parts import PartWriter, RefusingWriter
@@ -358,6 +359,7 @@ class BoundedProtocol(PipeliningProtocol):
 
 def mark_live(scope: Scope) -> None:
     """Mark the request as a live stream: its client may be silent and slow, within its own limit."""
+    scope[UNTIMED] = True
     connection = scope.get(_CONNECTION)
     if isinstance(connection, BoundedProtocol):
         connection.live = True

@@ -1,9 +1,15 @@
 """The Prometheus metrics that services share. Names carry their unit, counters end in ``_total`` (`docs/operators/health.md`)."""
 
+import platform
+from importlib.metadata import version
+
 from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _ROUND_TRIP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+build_info = Gauge("newswire_build_info", "The release that runs; always 1", ["version", "python"])
+build_info.labels(version("newswire"), platform.python_version()).set(1)
 
 article_events = Counter("newswire_article_events_published", "Article events added to the stream", ["kind"])
 idempotent_repeats = Counter(
@@ -48,6 +54,15 @@ publish_to_indexed = Histogram(
 deliveries = Counter("newswire_webhook_deliveries", "Webhook deliveries that ended", ["outcome"])
 publish_to_delivered = Histogram(
     "newswire_publish_to_delivered_seconds", "Time between publication and delivery", buckets=_BUCKETS
+)
+webhook_attempts = Histogram(
+    "newswire_webhook_attempt_duration_seconds",
+    "Time of an attempt to deliver a webhook, by the class of the status or the stage that failed",
+    ["result"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+)
+webhook_queue_age = Gauge(
+    "newswire_webhook_queue_age_seconds", "How long the oldest endpoint with due deliveries has waited for a worker"
 )
 hub_pushes = Counter("newswire_hub_pushes", "Feeds that the WebSub hub sent or gave up", ["result"])
 hub_verifications = Counter(
@@ -94,7 +109,18 @@ redis_duration = Histogram(
     ["server"],
     buckets=_ROUND_TRIP_BUCKETS,
 )
+redis_memory = Gauge(
+    "newswire_redis_memory_ratio", "Used memory of a Redis as a share of its maxmemory; absent without one", ["server"]
+)
+memory_guard_fill = Gauge(
+    "newswire_memory_guard_fill_ratio",
+    "Used memory of a Redis as a share of what its writers may use; they stop at 1",
+    ["server", "writers"],
+)
 redis_failures = Counter("newswire_redis_failures", "Commands and pipelines without a reply", ["server"])
 
 offload_rejected = Counter("newswire_offload_rejected", "CPU-bound work that was not done", ["pool", "reason"])
+log_lines_suppressed = Counter(
+    "newswire_log_lines_suppressed", "Warnings and errors that were not written because they repeat others"
+)
 log_lines_dropped = Counter("newswire_log_lines_dropped", "Log lines that could not be written")

@@ -68,6 +68,18 @@ def traceparent(header: str | None) -> str:
     return f"00-{secrets.token_hex(16)}-{span}-{'00' if is_set_up() else '01'}"
 
 
+def current_ids() -> tuple[str, str] | None:
+    """Return the ids of the current trace and span; None if there is no span."""
+    current = trace.get_current_span().get_span_context()
+    return (f"{current.trace_id:032x}", f"{current.span_id:016x}") if current.is_valid else None
+
+
+def trace_id_of(header: str | None) -> str | None:
+    """Return the id of the trace that a ``traceparent`` names; None if it is missing or invalid."""
+    parts = _parts(header) if header else None
+    return parts[0] if parts else None
+
+
 def sampled_context(header: str | None) -> SpanContext | None:
     """Return the span that a ``traceparent`` names, if it is recorded somewhere; None without recording in this process."""
     parts = _parts(header) if header and is_set_up() else None

@@ -8,6 +8,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
+from newswire.observability import metrics
+from newswire.storage.observed_redis import server_name
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +24,13 @@ REOPEN_FRACTION = 0.97
 class MemoryGuard:
     """Watches the memory of a Redis against a share of its ``maxmemory``; without such a limit nothing is watched."""
 
-    def __init__(self, redis: "Redis", share: float) -> None:
+    def __init__(self, redis: "Redis", share: float, writers: str = "publishing") -> None:
+        """``writers``: whose writes stop, for the metrics."""
         self.full: str | None = None
         """Why writes must stop, or None while there is free memory."""
         self._redis = redis
         self._share = share
+        self._writers = writers
 
     async def check(self) -> str | None:
         """Measure, and return why writes must stop: a check of `/status`."""
@@ -48,6 +52,10 @@ class MemoryGuard:
         """Measure, and return how many bytes of the share are left."""
         memory = await self._redis.info("memory")
         used, limit = memory["used_memory"], memory["maxmemory"]
+        if limit:
+            server = server_name(self._redis.connection_pool)
+            metrics.redis_memory.labels(server).set(used / limit)
+            metrics.memory_guard_fill.labels(server, self._writers).set(used / (limit * self._share))
         share = self._share if self.full is None else self._share * REOPEN_FRACTION
         left = limit * share - used if limit else math.inf
         full = None

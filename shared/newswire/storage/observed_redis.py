@@ -87,10 +87,15 @@ def _metrics_of(pool: ConnectionPool) -> tuple[Histogram, Counter]:
     """Return the metrics of the server behind a pool, which keeps them: looking them up costs more than observing."""
     found: tuple[Histogram, Counter] | None = getattr(pool, "newswire_metrics", None)
     if found is None:
-        server = ":".join(str(part) for part in _server(pool))
+        server = server_name(pool)
         found = metrics.redis_duration.labels(server), metrics.redis_failures.labels(server)
         pool.newswire_metrics = found
     return found
+
+
+def server_name(pool: ConnectionPool) -> str:
+    """Return how metrics name the server behind a pool."""
+    return ":".join(str(part) for part in _server(pool))
 
 
 def _server(pool: ConnectionPool) -> tuple[str, int] | tuple[str]:

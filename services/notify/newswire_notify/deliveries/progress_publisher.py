@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 
 from prometheus_client import Gauge
@@ -10,6 +11,7 @@ from newswire.concurrency.repetition import repeat
 from newswire.events import PROGRESSED, event_json
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire.observability import metrics
 from newswire_notify.deliveries.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,10 @@ class DeliveryProgressPublisher:
 
     async def _publish(self) -> None:
         await self.announce()
-        endpoints_waiting.set(await self._redis.zcard(self._keys.deliveries.key("endpoints")))
+        endpoints = self._keys.deliveries.key("endpoints")
+        endpoints_waiting.set(await self._redis.zcard(endpoints))
+        first = await self._redis.zrange(endpoints, 0, 0, withscores=True)
+        metrics.webhook_queue_age.set(max(0.0, time.time() - first[0][1] / 1000) if first else 0.0)
         dead.set(await self._redis.zcard(self._keys.deliveries.key("deliveries", "dead")))
 
     async def announce(self) -> int:

@@ -12,6 +12,7 @@ from newswire.auth.credentials import Caller, find_caller
 from newswire.auth.signed_tokens import InvalidTokenError, SignedTokens
 from newswire.http.client_address import network_of_client
 from newswire.http.filter_params import filter_from_params
+from newswire.http.middleware import UNTIMED
 from newswire.http.pagination import caller_identity, cursor_refused
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, unauthorised
@@ -96,6 +97,7 @@ def events_router(
         limit: int,
         wait: int,
     ) -> Page:
+        request.scope[UNTIMED] = True
         stopping: asyncio.Event = request.app.state.stopping
         restarted = False
         loop = asyncio.get_running_loop()

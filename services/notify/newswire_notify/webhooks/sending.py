@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from newswire.observability import metrics
 from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
 from newswire_notify.webhooks.attempt_span import attempt_span
 from newswire_notify.webhooks.http_client import (
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 HIDDEN_FAILURE = "no response: the endpoint did not respond; more is not shown for private addresses"
 USER_AGENT = "Newswire-Webhooks/1"
+STAGES = ("refused-address", "timeout", "dns", "connect", "http")
+"""The stages at which an attempt without a response fails, as `failed_stage` names them."""
 LATENCY_STEP_MS = 100
 """Response times of private addresses are rounded up to multiples of this."""
 
@@ -76,7 +79,9 @@ class Sender:
         with attempt_span(delivery, traceparent) as recorded:
             if recorded.traceparent:
                 headers["traceparent"] = recorded.traceparent
+            began = time.perf_counter()
             sent = await self._attempt(delivery, headers, body, now)
+            metrics.webhook_attempts.labels(_result(sent.attempt)).observe(time.perf_counter() - began)
             recorded.note(sent.attempt)
         return sent
 
@@ -116,6 +121,14 @@ def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> st
     """Sign with an endpoint's secret and each former one that is still valid, so that receivers can migrate."""
     holding = [endpoint.secret, *(secret for secret, until in endpoint.previous if now < until)]
     return " ".join(signature(secret, message_id, now, body) for secret in holding)
+
+
+def _result(attempt: Attempt) -> str:
+    """Return the class of the status, or the stage that failed: few values, whatever endpoints answer."""
+    if attempt.status is not None:
+        return f"{attempt.status // 100}xx"
+    stage = (attempt.error or "").partition(":")[0]
+    return stage if stage in STAGES else "hidden"
 
 
 def _advice(status: int) -> str | None:

@@ -15,8 +15,20 @@ import httptools
 from elastic_transport import AiohttpHttpNode, ApiResponseMeta, ConnectionTimeout, HttpHeaders, NodeConfig, TlsError
 from elastic_transport._node import NodeApiResponse  # what a node returns; it has no public name
 from elastic_transport.client_utils import DEFAULT, DefaultType
+from prometheus_client import Counter, Histogram
 
 log = logging.getLogger("elastic_transport.node")
+
+
+elasticsearch_duration = Histogram(
+    "newswire_elasticsearch_duration_seconds",
+    "Time of a request to a node of Elasticsearch, from the call to the response",
+    ["node"],
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+elasticsearch_failures = Counter(
+    "newswire_elasticsearch_failures", "Requests to a node of Elasticsearch without a response", ["node"]
+)
 
 
 class _LostConnectionError(OSError):
@@ -110,6 +122,8 @@ class ElasticsearchNode(AiohttpHttpNode):
         self._slots = asyncio.Semaphore(config.connections_per_node)
         host = f"[{config.host}]" if ":" in config.host else config.host
         self._host_line = f"host: {host}:{config.port}\r\n"
+        self._duration = elasticsearch_duration.labels(f"{host}:{config.port}")
+        self._failures = elasticsearch_failures.labels(f"{host}:{config.port}")
         self._general = bool(config.http_compress or config.ssl_assert_fingerprint)
 
     async def perform_request(  # type: ignore[override]  # the base class of all nodes is synchronous
@@ -129,6 +143,17 @@ class ElasticsearchNode(AiohttpHttpNode):
         """
         if self._general:
             return await super().perform_request(method, target, body, headers, request_timeout)
+        with self._duration.time():
+            return await self._performed(method, target, body, headers, request_timeout)
+
+    async def _performed(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: HttpHeaders | None,
+        request_timeout: float | DefaultType | None,
+    ) -> NodeApiResponse:
         began = time.monotonic()
         sent = {**self._headers, **headers} if headers else dict(self._headers)
         seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
@@ -136,10 +161,12 @@ class ElasticsearchNode(AiohttpHttpNode):
             async with asyncio.timeout(seconds), self._slots:
                 answered = await self._exchange(method, self._head(method, target, sent, body), body or b"")
         except TimeoutError as error:
+            self._failures.inc()
             raise ConnectionTimeout("Connection timed out during request", errors=(error,)) from None
         except ssl.SSLError as error:
             raise TlsError(str(error), errors=(error,)) from None
         except OSError as error:
+            self._failures.inc()
             raise elastic_transport.ConnectionError(str(error), errors=(error,)) from None
         meta = ApiResponseMeta(
             node=self.config,
