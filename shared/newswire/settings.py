@@ -81,6 +81,8 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     delivery_redis_url: SecretStr | None = None
+    redis_min_replicas: int = Field(default=0, ge=0, le=16)
+    """How many replicas of Redis must have a write before it is acknowledged and anybody is notified of it; 0: none."""
     namespace: str = Field(default="newswire", pattern=r"^([a-z][a-z0-9_-]{0,39}|\{[a-z][a-z0-9_-]{0,39}\})$")
     """The prefix of all keys and indexes; in braces, it is a hash tag, and all keys are in one slot of a Redis Cluster."""
     public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")

@@ -46,9 +46,10 @@ def called(folder: Path, known: set[str]) -> set[str]:
             continue
         calls = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
         names = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
+        names -= NOT_OF_REDIS
         names |= {name.lower() for name in re.findall(r'execute_command\(\s*"(\w+)"', text)}
         found |= {METHODS.get(name, name) for name in names if name in known or name in METHODS}
-    return found - NOT_OF_REDIS - OPTIONAL
+    return found - OPTIONAL
 
 
 @pytest.mark.parametrize("service", ["ingest", "search", "notify"])

@@ -18,6 +18,7 @@ from newswire_cli.terminal.json_output import Json, print_json
 from newswire_cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
+    from newswire.settings import Settings
     from newswire_search.settings import SearchSettings
 
 MIN_FREE_BYTES = 1_000_000_000
@@ -100,7 +101,7 @@ async def _check_servers() -> list[Finding]:
     except ValueError:
         return []  # the check of the settings reports it
     if "NEWSWIRE_REDIS_URL" in os.environ or "NEWSWIRE_REDIS_URL_FILE" in os.environ:
-        findings += await _check_redis(settings.redis_url.get_secret_value())
+        findings += await _check_redis(settings)
     if any(name.startswith("NEWSWIRE_MEDIA_") for name in os.environ):
         findings.append(await _check_images())
     if search.index == "elasticsearch":
@@ -122,20 +123,23 @@ async def _check_images() -> Finding:
     return Finding("images", problem is None, problem or "the folder or bucket can be used")
 
 
-async def _check_redis(url: str) -> list[Finding]:
+async def _check_redis(settings: "Settings") -> list[Finding]:
     import asyncio
 
     from redis.exceptions import RedisError
 
+    from newswire.keys import Keyspace
     from newswire.storage.durability import durability_problem
     from newswire.storage.redis_client import open_redis
+    from newswire.storage.replication import ReplicationBarrier
 
-    async with open_redis(url) as redis:
+    async with open_redis(settings.redis_url.get_secret_value()) as redis:
+        barrier = ReplicationBarrier(redis, Keyspace(settings.namespace), settings.redis_min_replicas)
         try:
             async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
                 seconds, microseconds = await redis.time()
                 skew = abs(time.time() - seconds - microseconds / 1e6)
-                problem = await durability_problem(redis)
+                problem = await durability_problem(redis) or await barrier.check()
         except (RedisError, OSError, TimeoutError) as error:
             return [Finding("redis", False, f"cannot be reached: {error or type(error).__name__}")]
     return [

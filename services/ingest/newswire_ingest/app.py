@@ -21,6 +21,7 @@ from newswire.storage.disk_erasure import keep_rewriting
 from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
+from newswire.storage.replication import ReplicationBarrier
 from newswire.timestamps import utc_now
 from newswire.users.service import UserService
 from newswire.workspace.browser_sessions import BrowserSessions
@@ -87,6 +88,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
     sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
+    barrier = ReplicationBarrier(redis, keys, settings.redis_min_replicas)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
@@ -102,7 +104,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         name="ingest",
         routers=[
             articles_api.router(articles, settings),
-            batch_api.router(articles, limits),
+            batch_api.router(articles, limits, barrier),
             lists_api.router(store, articles),
             drafts_api.router(drafts.editing),
             acts_api.router(drafts, audiences),
@@ -139,7 +141,12 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "outcomes": broker.consume,
         },
         start_checks={"redis": check_durability},
-        checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},
+        checks={
+            "redis": check_durability,
+            "replicas": barrier.check,
+            "memory": memory_guard.check,
+            "outcomes": broker.check,
+        },
         brokers=[broker],
         problems=PROBLEMS,
         state={"limits": limits},

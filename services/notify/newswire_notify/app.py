@@ -24,6 +24,7 @@ from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import reason
+from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.deliveries import api as deliveries_api
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.deliveries.history import HistoryTrimmer
@@ -111,7 +112,9 @@ async def service(
                 worker.wake()
 
         memory = MemoryGuard(redis, MAX_MEMORY_FRACTION, "deliveries")
-        broker = EventBroker(GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit), gather=True)
+        barrier = ReplicationBarrier(records, keys, own.redis_min_replicas)
+        member = GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit, barrier=barrier)
+        broker = EventBroker(member, gather=True)
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)
         matcher = Matcher(redis, keys)
@@ -134,7 +137,9 @@ async def service(
         readers = ReaderCounts(newsletters.newsletters, records, keys, newsletter_clock)
         reply_to_requests(requests, Audience(matcher, readers, redis, keys), keys)
         reach = ReachPublisher(broker, keys, own.site)
-        broadcaster = StreamBroadcaster(records, keys, heartbeat=own.live_heartbeat, on_broadcast=reach.note)
+        broadcaster = StreamBroadcaster(
+            records, keys, heartbeat=own.live_heartbeat, barrier=barrier, on_broadcast=reach.note
+        )
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
         progress_publisher = DeliveryProgressPublisher(queue, broker, keys, own.site)
@@ -184,7 +189,7 @@ async def service(
                 admin_api.router(subscriptions, records, keys),
                 dead_letters_api.router(queue, records),
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
-                events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
+                events_router(Pull(records, keys, own.site, barrier), broadcaster, limiter, signed, own),
                 *hub.routers,
                 *newsletters.routers,
                 *portal_routers(queue, records, keys, actions, replays, deliveries, previews, limiter, makers, own),

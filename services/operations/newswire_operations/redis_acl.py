@@ -16,14 +16,14 @@ _CONNECTION = "ping info select multi exec fcall function|load client|setinfo cl
 """What every connection does."""
 _SHARED = (
     "del eval_ro exists expire get getdel hdel hexists hget hgetall hincrby hlen hmget hset hsetnx hvals incr pexpireat "
-    "pubsub|numsub sadd set subscribe time ttl unsubscribe xack xadd xautoclaim xclaim xdel xgroup xinfo xlen xpending xrange "
-    "xread xreadgroup xrevrange xtrim zadd zcard zcount zrange zrangebylex zrangebyscore zrank zrem zrevrange"
+    "publish pubsub|numsub sadd set subscribe time ttl unsubscribe wait xack xadd xautoclaim xclaim xdel xgroup xinfo xlen "
+    "xpending xrange xread xreadgroup xrevrange xtrim zadd zcard zcount zrange zrangebylex zrangebyscore zrank zrem zrevrange"
 )
 _COMMANDS = {
-    "ingest": "bgrewriteaof decrby incrby pexpire publish scan scard smembers srem xsetid zincrby zmscore zremrangebyrank zscore",
+    "ingest": "bgrewriteaof decrby incrby pexpire scan scard smembers srem xsetid zincrby zmscore zremrangebyrank zscore",
     "search": "sadd scan sismember srandmember srem",
     "notify": (
-        "bgrewriteaof decr hscan hstrlen incrby lindex llen lpop lrange ltrim persist pexpire publish rename rpush scan scard "
+        "bgrewriteaof decr hscan hstrlen incrby lindex llen lpop lrange ltrim persist pexpire rename rpush scan scard "
         "sismember smembers spop srandmember srem type unlink zincrby zinter zintercard zremrangebyscore zrevrank zscan zscore "
         "zunionstore"
     ),

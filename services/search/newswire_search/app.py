@@ -19,6 +19,7 @@ from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import reason
+from newswire.storage.replication import ReplicationBarrier
 from newswire_search.feeds import api as feeds
 from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.admin import IndexAdmin
@@ -82,7 +83,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         index = await open_index(search_settings)
         stack.push_async_callback(index.close)
         keys = Keyspace(search_settings.namespace)
-        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=search_settings.dead_letter_limit))
+        barrier = ReplicationBarrier(redis, keys, search_settings.redis_min_replicas)
+        limit = search_settings.dead_letter_limit
+        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=limit, barrier=barrier))
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         publisher = IndexedEventPublisher(redis, keys, index, f"{search_settings.site}/search")
         subscribe(broker, index, publisher)

@@ -40,6 +40,7 @@ from newswire.http.operation_ids import operation_id
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.read_limits import ReadLimits
 from newswire.http.reference import reference
+from newswire.http.replication import ReplicationMiddleware
 from newswire.http.server import BoundedProtocol
 from newswire.http.standard_routes import EXPENSIVE, standard_routes
 from newswire.keys import Keyspace
@@ -48,6 +49,7 @@ from newswire.observability import tracing
 from newswire.observability.json_logging import set_levels
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
+from newswire.storage.replication import ReplicationBarrier
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +141,9 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app, settings.site, channels)
     app.add_middleware(DirectRoutes)
+    if settings.redis_min_replicas:
+        barrier = ReplicationBarrier(app.state.redis, app.state.keys, settings.redis_min_replicas)
+        app.add_middleware(ReplicationMiddleware, barrier=barrier)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         ResponseMiddleware,

@@ -94,8 +94,12 @@ class ClaimingClient(ObservedRedis):
             self.drained.set()
             await asyncio.Event().wait()  # until FastStream cancels it: FastStream drops what it reads while stopping
         [stream] = streams
+        barrier = self._member.barrier
         try:
+            history = await barrier.history()
             entries = await self._pending(count, claim_min_idle_time) or await self._new(count, block)
+            if entries:
+                await barrier.confirm(history)
         except (RedisError, OSError) as error:
             await self._recover(error)
             return []

@@ -17,6 +17,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.dead_letter_limit import DeadLetterLimit
 from newswire.messaging.groups import ConsumerGroup, group_functions
 from newswire.observability import metrics
+from newswire.storage.replication import ReplicationBarrier
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,20 @@ class GroupMember:
     """A consumer of a consumer group, with a unique name."""
 
     def __init__(
-        self, redis: "Redis", keys: Keyspace, group: ConsumerGroup, *, dead_letter_limit: int = DEAD_LETTER_LIMIT
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        group: ConsumerGroup,
+        *,
+        dead_letter_limit: int = DEAD_LETTER_LIMIT,
+        barrier: ReplicationBarrier | None = None,
     ) -> None:
+        """Join ``group``. ``barrier``: which entries are not handled before replicas have them."""
         self.redis = redis
         self.keys = keys
         self.group = group
         self.stream = group.stream_key(keys)
+        self.barrier = barrier or ReplicationBarrier(redis, keys)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.backoff_reason: str | None = "not started"
         """Why it does not consume; None while it does."""

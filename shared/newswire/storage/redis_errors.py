@@ -26,6 +26,11 @@ _BY_CODE = {
     "LOADING": Unavailability("Redis is starting and loads its data"),
     "MASTERDOWN": Unavailability("Redis is a replica that has lost its primary"),
     "NOREPLICAS": Unavailability("Redis has too few replicas to accept writes"),
+    "UNCONFIRMED": Unavailability(
+        "too few replicas of Redis confirmed the write in time, which may take effect nevertheless"
+    ),
+    "SWITCHED": Unavailability("another server of Redis took over, which may lack the write"),
+    "UNBLOCKED": Unavailability("Redis was switched to another server, and this one is a replica now"),
     "CLUSTERDOWN": Unavailability("the Redis cluster is down or does not serve all slots"),
     "TRYAGAIN": Unavailability("the Redis cluster is moving keys"),
     "MOVED": Unavailability("another node of the Redis cluster has the keys"),

@@ -13,6 +13,7 @@ from newswire.article import ArticleDraft
 from newswire.http.problem_handlers import as_problem
 from newswire.http.problems import ProblemError, too_large, unexpected
 from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
+from newswire.storage.replication import ReplicationBarrier
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
@@ -63,6 +64,8 @@ class Batch:
     silent: bool
     dry_run: DryRun | None = None
     """The dry run, if nothing is to be written."""
+    barrier: ReplicationBarrier | None = None
+    """Confirms that replicas of Redis have a line before its result is sent."""
 
     async def publish(self, chunks: AsyncIterable[bytes], answers: DiskBuffer) -> None:
         """Publish every line, and write the results in the order of the lines. An error in one line does not affect the others."""
@@ -112,10 +115,13 @@ class Batch:
     async def _publish(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         await self.limits.admit(self.command.caller, utc_now())
         command = self._change(number, sent)
+        history = await self.barrier.history() if self.barrier else None
         if sent.model.external_id is not None:
             done = await self.articles.put_external(sent.model.external_id, sent.model, command, imported=True)
         else:
             done = await self.articles.create(sent.model, command)
+        if self.barrier:
+            await self.barrier.confirm(history)
         return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _result_line(done)
 
     async def _dry_run_line(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller
 from newswire.auth.credentials import Scope as KeyScope
 from newswire.http.problem_responses import problems
+from newswire.http.replication import CONFIRMS_PARTS
 from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, query_params
 from newswire.observability import tracing
+from newswire.storage.replication import ReplicationBarrier
 from newswire_ingest.articles.api import IDEMPOTENCY_KEY
 from newswire_ingest.articles.batch import Batch, BatchLineResult
 from newswire_ingest.articles.disk_buffer import DiskBuffer
@@ -49,8 +51,8 @@ async def _ndjson(request: Request) -> None:
     check_single_headers(request)
 
 
-def router(articles: ArticleService, limits: Limits) -> APIRouter:
-    """Return the route. The lines count towards the limits, not the request."""
+def router(articles: ArticleService, limits: Limits, barrier: ReplicationBarrier) -> APIRouter:
+    """Return the route. The lines count towards the limits, not the request, and each waits for the replicas of Redis."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.post(
@@ -68,7 +70,9 @@ def router(articles: ArticleService, limits: Limits) -> APIRouter:
     ) -> Response:
         command = WriteCommand(caller, "", tracing.traceparent(request.headers.get("traceparent")))
         dry_run = DryRun(articles, limits) if wanted.dry_run else None
-        return _Answers(request, Batch(articles, limits, command, idempotency_key(request), wanted.silent, dry_run))
+        key = idempotency_key(request)
+        request.scope[CONFIRMS_PARTS] = True
+        return _Answers(request, Batch(articles, limits, command, key, wanted.silent, dry_run, barrier))
 
     return routes
 

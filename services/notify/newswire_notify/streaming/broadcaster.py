@@ -28,6 +28,7 @@ from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.observability import metrics
+from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.streaming.client_timers import ClientTimers
 from newswire_notify.streaming.event_names import ENDED
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
@@ -79,10 +80,12 @@ class StreamBroadcaster:
         keys: Keyspace,
         *,
         heartbeat: float = DEFAULT_HEARTBEAT_SECONDS,
+        barrier: ReplicationBarrier | None = None,
         on_broadcast: Callable[[str, int], None] = lambda event, readers: None,
     ) -> None:
         """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence.
 
+        ``barrier`` confirms that replicas have the events before clients are sent any.
         ``on_broadcast`` is called with each event that is sent to connected clients as it happens, and with their number.
         """
         self._on_broadcast = on_broadcast
@@ -90,6 +93,7 @@ class StreamBroadcaster:
         self.timers = ClientTimers(heartbeat)
         self._redis = redis
         self._keys = keys
+        self._barrier = barrier or ReplicationBarrier(redis, keys)
         self._groups: dict[tuple[str, ...], FilterGroup] = {}
         self._after: Position | None = None
         self._remembered: deque[StreamEvent] = deque()
@@ -244,11 +248,13 @@ class StreamBroadcaster:
                 if self._after is not None and client.newest <= self._after and client.served >= self._recent_after:
                     reached, wanted = await self._recent_matches(client, stream_filter)
                 else:
+                    history = await self._barrier.history()
                     page = await self._redis.xrange(
                         self._keys.stream, f"({format_position(client.served)}", count=budget.next_count(HISTORY_PAGE)
                     )
                     if not page:
                         return
+                    await self._barrier.confirm(history)
                     budget = budget.renewed()
                     read = await scan([_raw(*each) for each in page], stream_filter, budget, self._with_readers)
                     reached = read[-1][1]
@@ -286,6 +292,7 @@ class StreamBroadcaster:
             await self._load_recent()
             self.running = True
         after = format_position(self._after or BEGINNING)
+        history = await self._barrier.history()
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
         if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
             log.warning("the stream was replaced; reading it from its beginning")
@@ -294,6 +301,8 @@ class StreamBroadcaster:
             self._remembered_bytes = 0
             for client in self._clients():
                 client.served = BEGINNING
+        if answer:
+            await self._barrier.confirm(history)
         try:
             await self._receive(entry for _, entries in answer or () for entry in entries)
         finally:
@@ -318,7 +327,9 @@ class StreamBroadcaster:
 
     async def _load_recent(self) -> None:
         """Start at the end of the stream, with its last entries in memory."""
+        history = await self._barrier.history()
         newest = parse_position(await newest_entry(self._redis, self._keys.stream))
+        await self._barrier.confirm(history)
         before, found, size = format_position(newest), deque[StreamEvent](), 0
         self._recent_after = newest
         while (len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT) or self._lacks_events():

@@ -21,6 +21,7 @@ from newswire.concurrency.fair_threads import current_client
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.storage.article_records import unpack, unpacked_size
+from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
 from newswire_notify.streaming.stream_events import (
     StreamEvent,
@@ -74,12 +75,13 @@ class Page:
 class Pull:
     """Reads pages of events."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, site: str) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, site: str, barrier: ReplicationBarrier | None = None) -> None:
         self._redis = redis
         self._keys = keys
         self._site = site
         self._with_readers = partial(with_readers, redis, keys)
         self._turns = FairSlots(MAX_CONCURRENT_PAGES)
+        self._barrier = barrier or ReplicationBarrier(redis, keys)
 
     async def newest(self) -> Position:
         """Return the end of the stream; for an empty one, a position before its first entry other than `BEGINNING`."""
@@ -92,12 +94,17 @@ class Pull:
 
         Raises:
             OffloadError: too many large events are waiting to be decoded.
+            redis.exceptions.RedisError: replicas of Redis do not confirm that they have the events.
         """
         await self._turns.acquire(current_client.get())
         try:
-            return await self._page(stream_filter, after, limit, budget or ScanBudget())
+            history = await self._barrier.history()
+            page = await self._page(stream_filter, after, limit, budget or ScanBudget())
         finally:
             self._turns.release()
+        if page.events:
+            await self._barrier.confirm(history)
+        return page
 
     async def _page(self, stream_filter: StreamFilter, after: PullPosition, limit: int, budget: ScanBudget) -> Page:
         begin = await self._begin(after)

@@ -16,6 +16,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import BLOCK_MS, EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import WEBSUB
+from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.settings import NotifySettings
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
@@ -60,7 +61,8 @@ async def hub_parts(
     Without a hub its group goes on consuming, since the stream is not trimmed beyond what a group has read.
     """
     subscriptions, changed = HubSubscriptions(redis, keys, clock), ChangedTopics(redis, keys, clock)
-    member = GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit)
+    barrier = ReplicationBarrier(records, keys, settings.redis_min_replicas)
+    member = GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit, barrier=barrier)
     broker = EventBroker(member, only=INDEXED, gather=True)
     timeout = settings.webhook_timeout
     hub_url = settings.hub_url
