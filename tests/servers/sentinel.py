@@ -26,6 +26,7 @@ class Watched:
     """By their port."""
     sentinels: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     options: str = ""
+    folder: Path = Path()
 
     @property
     def url(self) -> str:
@@ -82,6 +83,11 @@ class Watched:
                     await asyncio.sleep(0.1)
         return await self.until_switched(before)
 
+    def restart(self, port: int) -> None:
+        """Start a server that was killed, with the configuration that it had."""
+        self.servers[port].wait(10)
+        self.servers[port] = subprocess.Popen([str(get_binary_path()), str(self.folder / str(port) / "valkey.conf")])
+
     def send(self, port: int, number: signal.Signals) -> None:
         self.servers[port].send_signal(number)
 
@@ -93,6 +99,7 @@ async def watched_servers(
     """Run a primary, its replicas and Sentinels."""
     found = Watched()
     with tempfile.TemporaryDirectory(prefix="newswire-sentinel-", ignore_cleanup_errors=True) as folder:
+        found.folder = Path(folder)
         try:
             ports = [free_port() for _ in range(replicas + 1)]
             for port in ports:
