@@ -180,7 +180,7 @@ async def test_lines_that_replicas_do_not_confirm_are_repeated_without_effect(
         assert {each["status"] for each in refused} == {503}
         assert {each["status"] for each in await send_one(ingest, publisher)} <= {200, 201}
     assert len(await ingest.events()) == 3
-    assert "1 must" in (await alone.http.get("/readyz")).json()["checks"]["ingest: replicas"]
+    assert "1 must" in (await alone.http.get("/status")).json()["checks"]["ingest: replicas"]
 
 
 async def single(ingest: Ingest, publisher: dict[str, str], content: bytes) -> list[dict[str, Any]]:
