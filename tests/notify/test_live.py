@@ -215,6 +215,22 @@ async def test_a_replaced_stream_is_read_from_its_beginning(url: str, desk: Desk
         await until(lambda: late.ids == ["a1.1"])
 
 
+async def test_a_stream_that_lost_its_end_goes_on_without_repeats(url: str, desk: Desk) -> None:
+    """After a failover to a server that had not received the last entries, and whose clock is behind."""
+    async with following(url) as reader:
+        kept_entry = await desk.put("a1")
+        await until(lambda: reader.ids == ["a1.1"])
+        kept = await desk.redis.dump(desk.keys.stream)
+        lost = await desk.put("a2")
+        await until(lambda: reader.ids == ["a1.1", "a2.1"])
+        [(_, fields)] = await desk.redis.xrange(desk.keys.stream, lost.entry_id)
+        await desk.redis.restore(desk.keys.stream, 0, kept, replace=True)
+        await desk.redis.xadd(desk.keys.stream, fields, f"{kept_entry.entry_id.partition('-')[0]}-9")
+        await until(lambda: reader.ids == ["a1.1", "a2.1", "a2.1"])
+        await desk.put("a3")
+        await until(lambda: reader.ids[3:] == ["a3.1"])
+
+
 @asynccontextmanager
 async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[StreamBroadcaster]:
     broadcaster = StreamBroadcaster(redis, keys)

@@ -294,19 +294,32 @@ class StreamBroadcaster:
         after = format_position(self._after or BEGINNING)
         history = await self._barrier.history()
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
-        if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
-            log.warning("the stream was replaced; reading it from its beginning")
-            self._after = self._recent_after = BEGINNING
-            self._remembered.clear()
-            self._remembered_bytes = 0
-            for client in self._clients():
-                client.served = BEGINNING
-        if answer:
+        if not answer:
+            newest = parse_position(await newest_entry(self._redis, self._keys.stream))
+            if newest < parse_position(after):
+                await self._go_back(newest)
+        else:
             await self._barrier.confirm(history)
         try:
             await self._receive(entry for _, entries in answer or () for entry in entries)
         finally:
             await self._write_pending()
+
+    async def _go_back(self, newest: Position) -> None:
+        """Go on after the last known entry of a stream that lost its end in a failover; read another stream from its beginning."""
+        kept = max((entry.at for entry in self._remembered if entry.at <= newest), default=BEGINNING)
+        if kept != BEGINNING and await self._redis.xrange(self._keys.stream, *[format_position(kept)] * 2):
+            log.warning("the end of the stream was lost; going on before it")
+            self._after = kept
+            while self._remembered[-1].at > kept:
+                self._remembered_bytes -= len(self._remembered.pop().json)
+        else:
+            log.warning("the stream was replaced; reading it from its beginning")
+            self._after = self._recent_after = BEGINNING
+            self._remembered.clear()
+            self._remembered_bytes = 0
+        for client in self._clients():
+            client.served = min(client.served, self._after)
 
     async def _receive(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
         """Decode and match entries in their order; write those that matched whenever they have taken long."""
