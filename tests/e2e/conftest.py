@@ -2,11 +2,10 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
+from tests.servers.http_server import serving
 from tests.servers.valkey import embedded_valkey, free_port
 
 
@@ -55,15 +55,9 @@ def receiver() -> Iterator[Receiver]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        kept = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield kept
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as site:
+        kept = Receiver(f"{site}/hook")
+        yield kept
 
 
 @contextmanager

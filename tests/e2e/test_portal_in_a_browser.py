@@ -1,11 +1,10 @@
 """A day of a subscriber in a real browser: from the link to the repaired endpoint. No page has barriers or scrolls sideways."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, res
 from tests.npm import node_with
 from tests.polling import until
 from tests.servers.browser import another_page
+from tests.servers.http_server import serving
 
 STORY: dict[str, Any] = {
     "title": "The night ferry sails",
@@ -53,15 +53,9 @@ def receiver() -> Iterator[Receiver]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}/hook"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield found
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as site:
+        found.url = f"{site}/hook"
+        yield found
 
 
 @dataclass

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from tests.ingest.media.images import jpeg
 from tests.ingest.passkeys.authenticator import Authenticator
 from tests.ingest.users.openid_provider import Provider, running_provider
 from tests.polling import until
+from tests.servers.http_server import serving
 
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
 KEYS = Keyspace("newswire")
@@ -104,16 +105,12 @@ def endpoints() -> Iterator[Endpoints]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler) as site:
+        found.url = site
         try:
             yield found
         finally:
             found.released.set()
-            server.shutdown()
-            thread.join()
 
 
 class WrittenKeys:

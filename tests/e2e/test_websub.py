@@ -3,12 +3,11 @@
 import hashlib
 import hmac
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,6 +19,7 @@ from redis import Redis
 from newswire.keys import Keyspace
 from tests.cli.running import Running
 from tests.polling import until
+from tests.servers.http_server import serving
 
 SECRET = "k7Hq2" * 8
 
@@ -66,15 +66,9 @@ def websub_client() -> Iterator[WebSubClient]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        client = WebSubClient(f"http://127.0.0.1:{server.server_port}/websub?id=1")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield client
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as site:
+        client = WebSubClient(f"{site}/websub?id=1")
+        yield client
 
 
 def publish(running: Running, title: str) -> str:

@@ -4,11 +4,10 @@
 """
 
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import httpx
 
 from tests.cli.running import Running, newswire
 from tests.polling import until
+from tests.servers.http_server import serving
 
 BACKUP = Path(__file__).with_name("backup-0.1.0.nw")
 PORT = 18765
@@ -50,14 +50,8 @@ def endpoints() -> Iterator[dict[str, list[dict[str, Any]]]]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", PORT), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield events
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler, PORT):
+        yield events
 
 
 def ids(events: list[dict[str, Any]]) -> list[str]:

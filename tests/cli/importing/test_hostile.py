@@ -7,9 +7,8 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from newswire_ingest.importing.formats.json_documents import MAX_LINE_BYTES
 from newswire_ingest.importing.input_files import MAX_DOCUMENT_BYTES
 from tests.cli.importing.readers import failed_items, read, stories
 from tests.cli.running import BARE
+from tests.servers.http_server import serving
 
 GOOD = {"external_id": "good", "title": "All is well", "body": "<p>Indeed.</p>", "published_at": "2026-01-01T00:00:00Z"}
 MOST_MEMORY = 300
@@ -83,12 +83,8 @@ def asked() -> Iterator[tuple[str, list[str]]]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", paths
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as site:
+        yield site, paths
 
 
 def test_billion_laughs(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from newswire_cli.importing.uploader import Effect, Uploader, UploadStoppedError
-from tests.cli.importing.conftest import newswire_run, serving
+from tests.cli.importing.conftest import newswire_run
 from tests.cli.importing.readers import SAMPLES
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
+from tests.servers.http_server import serving
 
 OWN = {"id", "url", "publisher", "updated_at", "version", "revision"}
 """Members that depend on the installation, not on the article."""

@@ -8,12 +8,11 @@ import json
 import secrets
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -22,6 +21,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from tests.polling import until
+from tests.servers.http_server import serving
 from tests.servers.valkey import free_port
 
 KEY = RSAKey.generate_key(2048, parameters={"kid": "rsa-1", "use": "sig"})
@@ -151,15 +151,9 @@ def running_provider() -> Iterator[Provider]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        provider.issuer = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield provider
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as site:
+        provider.issuer = site
+        yield provider
 
 
 @contextmanager
