@@ -11,7 +11,6 @@ import secrets
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +45,9 @@ async def drill(
     rate: float,
     rounds: int = 1,
     delay: float = 0,
-    services: Sequence[str] = SERVICES,
+    processes: int = 2,
 ) -> Result:
-    """Restart each process of these services in turn, under load."""
+    """Restart so many processes of each service in turn, under load."""
     answers: Counter[str] = Counter()
     slowest = [0.0]
     async with stand(
@@ -66,8 +65,8 @@ async def drill(
             async with under_load(built), searching(nginx.site, answers, slowest):
                 await asyncio.sleep(2)
                 for _ in range(rounds):
-                    for name in services:
-                        await _restart_each(built, name)
+                    for name in SERVICES:
+                        await _restart_each(built, name, processes)
                 await asyncio.sleep(2)
             failed = [*nginx.failed(), *built.journal.failed_requests]
             failed += [f"{number} searches {said}" for said, number in answers.items() if said != "answered"]
@@ -77,8 +76,8 @@ async def drill(
     return Result(failed, judged.found, said)
 
 
-async def _restart_each(built: Stand, service: str) -> None:
-    for process in built.services[service]:
+async def _restart_each(built: Stand, service: str, processes: int) -> None:
+    for process in built.services[service][:processes]:
         code = await process.stop()
         assert code == 0, f"{process.name} ended with {code}"
         process.start()
@@ -93,7 +92,6 @@ def main() -> int:
     parser.add_argument("--delay", type=float, default=0, help="NEWSWIRE_SHUTDOWN_DELAY of the processes")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="newswire-drill-"))
-    folder.chmod(0o755)
     with ExitStack() as stack:
         with console.status("Elasticsearch starts"):
             server = stack.enter_context(elasticsearch_server())

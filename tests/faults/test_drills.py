@@ -1,5 +1,6 @@
 """The quick drills: a fault occurs during publishing, and afterwards the checker finds nothing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.conftest import lacking
 from tests.faults.drills import DRILLS, Drill
 from tests.faults.proxies import ToxiproxyUnavailableError
+from tests.faults.rolling_drill import drill as rolling_drill
 from tests.faults.run import run_drill
 from tests.servers.elasticsearch import ElasticsearchServer
 
@@ -27,3 +29,13 @@ async def test_the_quick_drills_find_no_difference(
         lacking(str(error))
         raise
     assert verdict.found == [], verdict.said
+
+
+@pytest.mark.timeout(400)
+async def test_nobody_notices_a_rolling_restart_behind_the_gateway(
+    elasticsearch: ElasticsearchServer, tmp_path: Path
+) -> None:
+    if shutil.which("nginx") is None:
+        lacking("nginx is not installed")
+    result = await rolling_drill(tmp_path, elasticsearch, rate=8, processes=1)
+    assert (result.failed, result.found) == ([], []), result.said

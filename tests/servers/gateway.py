@@ -1,5 +1,6 @@
 """The gateway: nginx with the configuration of the full stack, in front of processes on this machine."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -46,7 +47,6 @@ class Gateway:
 def gateway(folder: Path, sites: Mapping[str, Sequence[str]]) -> Iterator[Gateway]:
     """Run nginx in front of these processes: the addresses of each service."""
     folder.mkdir()
-    folder.chmod(0o777)  # its workers have another user
     ports = {"8000": free_port(), "8001": free_port()}
     for name in ("nginx.conf", "routes.conf", "operators-open.conf", "operators-closed.conf"):
         content = (CONFIGURATION / name).read_text()
@@ -63,7 +63,10 @@ def gateway(folder: Path, sites: Mapping[str, Sequence[str]]) -> Iterator[Gatewa
         folder / "access.log",
         folder / "error.log",
     )
-    process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf", "-g", "daemon off;"])
+    globally = "daemon off;"
+    if os.geteuid() == 0:
+        globally += " user root;"  # its workers would have another user, who cannot read the folders of tests
+    process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf", "-g", globally])
     try:
         deadline = time.monotonic() + 30
         while not _answers(running.site):
