@@ -4,8 +4,8 @@ import asyncio
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,3 +146,15 @@ def _start(folder: Path, port: int, lines: list[str], *arguments: str) -> "subpr
         "\n".join([f"port {port}", "bind 127.0.0.1", f"dir {own}", 'save ""', f"logfile {own}/log", *lines, ""])
     )
     return subprocess.Popen([str(get_binary_path()), str(file), *arguments])
+
+
+@contextmanager
+def lone_sentinel(folder: Path, primary: int, epoch: int, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a Sentinel that knows no other one, and believes that the failover of this epoch made a server the primary."""
+    lines = [f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 1", f"sentinel config-epoch {SERVICE} {epoch}"]
+    process = _start(folder, port, lines, "--sentinel")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -12,7 +14,9 @@ from redis.exceptions import RedisError
 
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import FunctionLibrary
-from tests.servers.sentinel import SERVICE, Watched, watched_servers
+from newswire.storage.redis_primary import Primary
+from newswire.storage.redis_url import parse_redis_url
+from tests.servers.sentinel import SERVICE, Watched, lone_sentinel, watched_servers
 from tests.servers.valkey import free_port
 
 pytestmark = pytest.mark.slow
@@ -81,3 +85,41 @@ async def test_a_sentinel_that_is_away_or_knows_nothing_is_no_obstacle(watched: 
     async with open_redis(watched.url.replace(SERVICE, "others")) as redis:
         with pytest.raises(RedisConnectionError, match="no Sentinel names a primary for 'others'"):
             await redis.ping()
+
+
+async def test_a_sentinel_that_missed_a_failover_does_not_send_clients_back(tmp_path: Path) -> None:
+    former, present, informed, outdated = (free_port() for _ in range(4))
+    primary = Primary(parse_redis_url(f"redis+sentinel://127.0.0.1:{informed},127.0.0.1:{outdated}/{SERVICE}"))
+
+    async def located(port: int) -> None:
+        async with asyncio.timeout(20):
+            while (await primary.locate())[1] != port:  # one of them may be slow
+                await asyncio.sleep(0.05)
+
+    (tmp_path / "again").mkdir()
+    try:
+        with lone_sentinel(tmp_path, former, 0, outdated):
+            with lone_sentinel(tmp_path, present, 3, informed) as process:
+                await until_named(informed, present)
+                await until_named(outdated, former)
+                await located(present)
+                process.send_signal(signal.SIGSTOP)
+                assert (await primary.locate())[1] == present
+            assert (await primary.locate())[1] == present
+            with lone_sentinel(
+                tmp_path / "again", former, 0, informed
+            ):  # set up anew: now every one names the other server
+                await until_named(informed, former)
+                await located(former)
+    finally:
+        await primary.remove_pool(primary)  # it has none; the questions end
+
+
+async def until_named(sentinel: int, port: int) -> None:
+    """Wait until a Sentinel names this server."""
+    async with asyncio.timeout(20), Redis(port=sentinel, protocol=2) as redis:
+        while True:
+            with suppress(RedisError, OSError):
+                if (await redis.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE))[1] == b"%d" % port:
+                    return
+            await asyncio.sleep(0.05)

@@ -25,6 +25,9 @@ SENTINEL_SECONDS = 1.0
 GRACE_SECONDS = 0.1
 """How long the slower Sentinels are awaited after the first answer: one of them may know of a later failover."""
 SECONDS_BETWEEN_QUESTIONS = 0.5
+SECONDS_TO_DOUBT = 30.0
+"""For how long Sentinels must name the primary of an earlier failover before they are believed: those that were set up anew.
+Others learn of a failover within seconds."""
 Address = tuple[str, int]
 
 
@@ -34,6 +37,9 @@ class Primary:
     def __init__(self, url: RedisUrl) -> None:
         self.address: Address | None = None
         self.name = url.service
+        self._epoch = -1
+        """That of the latest failover that a Sentinel told of."""
+        self._doubted_since: float | None = None
         self._history: str | None = None
         self._pools: WeakSet[Any] = WeakSet()
         self._sentinels = [Redis(host=host, port=port, **_sentinel_options(url)) for host, port in url.sentinels]
@@ -117,7 +123,11 @@ class Primary:
                 log.debug("no Sentinel names the primary", extra={"service": self.name, "reason": str(error)})
 
     async def _ask_all(self) -> Address:
-        """Ask all Sentinels at once; the answer with the highest epoch is that of the latest failover."""
+        """Ask all Sentinels at once; the answer with the highest epoch is that of the latest failover.
+
+        A former primary that starts again is named by Sentinels that do not know of the failover yet, and what it accepts is lost.
+        So an earlier epoch than before counts only if every Sentinel names it, or all that answer do for a while.
+        """
         asked = [asyncio.create_task(self._ask(sentinel)) for sentinel in self._sentinels]
         try:
             found, reasons, waiting = list[tuple[int, Address]](), list[str](), set(asked)
@@ -138,7 +148,10 @@ class Primary:
         if not found:
             why = "; ".join(sorted(set(reasons))) or "none answered in time"
             raise RedisConnectionError(f"no Sentinel names a primary for {self.name!r}: {why}")
-        address = max(found)[1]
+        epoch, address = max(found)
+        if epoch < self._epoch and self.address is not None and not self._believes(len(found)):
+            return self.address
+        self._epoch, self._doubted_since = epoch, None
         if address != self.address:
             if self.address is not None:
                 log.warning(
@@ -148,6 +161,13 @@ class Primary:
                 self._change()
             self.address = address
         return address
+
+    def _believes(self, answers: int) -> bool:
+        """Return whether an earlier epoch than the known one, of so many answers, is that of Sentinels that were set up anew."""
+        now = asyncio.get_running_loop().time()
+        if self._doubted_since is None:
+            self._doubted_since = now
+        return answers == len(self._sentinels) or now - self._doubted_since > SECONDS_TO_DOUBT
 
     async def _ask(self, sentinel: "Redis") -> tuple[int, Address]:
         async with asyncio.timeout(SENTINEL_SECONDS):
