@@ -182,7 +182,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
             known = as_problem(error, parts.makers)
             if known is None or known.status != 409:
                 raise
-            return await shown(request, visitor, found, delivery_id, known.detail)
+            return await shown(request, visitor, found, delivery_id, frame.problem_text(request, known))
         return see(path)
 
     @routes.get(f"{PATTERN}/replay")
@@ -232,7 +232,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
             known = as_problem(error, parts.makers)
             if known is None or known.status != 409:
                 raise
-            return await sheet(request, visitor, found, sent, known.detail)
+            return await sheet(request, visitor, found, sent, frame.problem_text(request, known))
 
     return routes
 

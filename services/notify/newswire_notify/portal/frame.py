@@ -10,11 +10,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from newswire.http.problem_handlers import ProblemMakers
+from newswire.http.problems import ProblemError
 from newswire.http.templating import add_asset, templates
 from newswire.text.dates import locale_of_texts
 from newswire.timestamps import utc_now
 from newswire.workspace.frame import PACKAGE as WORKSPACE
 from newswire.workspace.frame import Workspace
+from newswire.workspace.problem_texts import problem_text
 from newswire.workspace.texts import texts
 from newswire_notify.portal.access import PATH, Visitor
 from newswire_notify.portal.acts import FIELD, Acts
@@ -52,6 +54,10 @@ class PortalFrame:
     def texts(self, request: Request) -> Mapping[str, str]:
         """Return the texts of the portal in the language of the browser."""
         return texts(self._workspace.language(request), PACKAGE)
+
+    def problem_text(self, request: Request, error: ProblemError) -> str:
+        """Return what is wrong, as a sentence in the language of the browser."""
+        return problem_text(error, self._workspace.language(request)).detail
 
     def page(
         self,

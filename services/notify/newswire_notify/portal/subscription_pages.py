@@ -35,6 +35,7 @@ from newswire_notify.subscriptions.owner_actions import OwnerActions
 from newswire_notify.subscriptions.preview import Preview, Previews
 from newswire_notify.webhooks.rendering import Content
 from newswire_notify.webhooks.service import EndpointTest
+from newswire_notify.webhooks.webhook_endpoint import MAX_CONCURRENCY, MAX_DELIVERIES_PER_SECOND
 
 PREVIEWED = 10
 NEWEST_DELIVERIES = 5
@@ -73,18 +74,21 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
         sent: FormData,
         found: Subscription | None,
         *,
-        status: int = 200,
         errors: FormErrors | None = None,
+        refusal: ProblemError | None = None,
         preview: Preview | None = None,
     ) -> Response:
         return frame.page(
             request,
             "portal_form.html",
             visitor,
-            status=status,
+            status=refusal.status if refusal else 200,
             sent=sent,
             found=found,
             errors=errors or FormErrors({}),
+            told_as=frame.problem_text(request, refusal) if refusal else "",
+            max_rate=MAX_DELIVERIES_PER_SECOND,
+            max_concurrency=MAX_CONCURRENCY,
             preview=preview,
             lists=LISTS,
             kinds=[kind for kind in EventKind if kind is not EventKind.RETRACTED],
@@ -104,7 +108,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
         known = as_problem(error, parts.makers)
         if known is None:
             raise error
-        return form(request, visitor, sent, found, status=known.status, errors=errors_of(known))
+        return form(request, visitor, sent, found, errors=errors_of(known), refusal=known)
 
     @routes.get(f"{PATH}/new")
     async def new_page(request: Request) -> Response:
@@ -179,7 +183,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
             known = as_problem(error, parts.makers)
             if known is None or known.status != 409:
                 raise
-            return await shown(request, visitor, found, error=known.detail)
+            return await shown(request, visitor, found, error=frame.problem_text(request, known))
         return see(address_of(found.id))
 
     async def rotate(visitor: Visitor, found: Subscription, sent: FormData) -> str:
