@@ -21,11 +21,13 @@ MEMBERS = {
     "newswire_cli": "cli",
 }
 """Package → folder, in the order of their dependencies."""
+OF_EXTRA = "newswire.observability.span_export"
+"""The module that needs the extra `otel`."""
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    if not module.name.endswith(".__main__"):
+    if not module.name.endswith(".__main__") and module.name != sys.argv[2]:
         importlib.import_module(module.name)
 """
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NEWSWIRE_"))}
@@ -51,7 +53,7 @@ def pinned(folder: Path) -> Path:
     return constraints
 
 
-def install(python: Path, constraints: Path, wheels: Sequence[Path]) -> None:
+def install(python: Path, constraints: Path, wheels: Sequence[str | Path]) -> None:
     """Install with uv, in a tenth of pip's time; fall back to pip if uv reaches no index, as the Makefile does."""
     options: list[str | Path] = ["--quiet", "-c", constraints, *wheels]
     by_uv: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
@@ -70,7 +72,7 @@ def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) ->
     for package in MEMBERS:
         installed.append(wheels[package])
         install(python, constraints, installed)
-        run(python, "-I", "-c", IMPORT_ALL, package)
+        run(python, "-I", "-c", IMPORT_ALL, package, OF_EXTRA)
     command = [str(tmp_path / "venv" / "bin" / "newswire")]
     german = {"NEWSWIRE_SITE_LANGUAGE": "de"}  # its texts are files of a wheel
     running = Running(tmp_path / "data", "--no-samples", command=command, environment=german)
@@ -80,3 +82,5 @@ def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) ->
         assert (front.status_code, "Neueste Artikel" in front.text) == (200, True)
     finally:
         assert running.interrupt() == 0
+    install(python, constraints, [f"{wheels['newswire']}[otel]"])
+    run(python, "-I", "-c", f"import {OF_EXTRA}")
