@@ -145,6 +145,9 @@ async def test_the_status_names_every_failure_without_secrets_and_is_in_the_metr
         app.state.leaving.set()
         assert (await http.get("/status")).status_code == 503
         assert (await http.get("/healthz")).status_code == 200
+    async with client(redis, Service("a", checks={"x": unwell})) as (http, app):
+        app.state.health.loops["a: x"] = None  # a loop of the same name is well
+        assert (await http.get("/status")).json()["detail"] == "a: x: the index is away"
     async with client(redis, Service("a", checks={"x": well, "y": unwell, "z": failing})) as (http, app):
         app.state.health.loops |= {"a: loop": f"failed: redis://:{secret}@127.0.0.1:6379", "connections": None}
         answer = await http.get("/status")

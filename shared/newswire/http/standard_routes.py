@@ -105,7 +105,7 @@ def check_results(checks: Results, status: str, **more: object) -> dict[str, obj
     """
     results = {"checks": _redacted(checks)} | more
     if any(checks.values()):
-        raise problem(503, "not-ready", _failures(checks), title="Not ready", extra=results)
+        raise problem(503, "not-ready", _failures(*checks.items()), title="Not ready", extra=results)
     return {"status": status} | results
 
 
@@ -116,7 +116,7 @@ def status_results(checks: Results, loops: Results, **more: object) -> dict[str,
         ProblemError: one of them failed (503); the detail names all that did, and the reasons.
     """
     results = more | {"checks": _redacted(checks), "loops": _redacted(loops)}
-    if failures := _failures(checks | loops):
+    if failures := _failures(*checks.items(), *loops.items()):  # a check and a loop may have one name
         raise problem(503, "degraded", failures, title="Degraded", extra=results)
     return {"status": "ok"} | results
 
@@ -125,8 +125,8 @@ def _redacted(results: Results) -> dict[str, str]:
     return {name: redact(failure) if failure else "ok" for name, failure in results.items()}
 
 
-def _failures(results: Results) -> str:
-    return "; ".join(f"{name}: {redact(failure)}" for name, failure in results.items() if failure)
+def _failures(*results: tuple[str, str | None]) -> str:
+    return "; ".join(f"{name}: {redact(failure)}" for name, failure in results if failure)
 
 
 def _computed_once(compute: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
