@@ -1,4 +1,4 @@
-"""A rolling restart behind the gateway: nobody notices it.
+"""A rolling restart behind the gateway: no request fails.
 
 ``python -m tests.faults.rolling_drill`` runs two processes of each service behind a real nginx, publishes, searches, reads live and
 delivers webhooks, and restarts the processes one after the other. Not one request may fail, by nginx's log and by what the clients

@@ -106,9 +106,7 @@ async def test_a_sentinel_that_missed_a_failover_does_not_send_clients_back(tmp_
                 process.send_signal(signal.SIGSTOP)
                 assert (await primary.locate())[1] == present
             assert (await primary.locate())[1] == present
-            with lone_sentinel(
-                tmp_path / "again", former, 0, informed
-            ):  # set up anew: now every one names the other server
+            with lone_sentinel(tmp_path / "again", former, 0, informed):  # reconfigured: now all name the other server
                 await until_named(informed, former)
                 await located(former)
     finally:

@@ -14,11 +14,11 @@ from typing import cast
 import uvicorn
 
 FIRST_REQUEST_SECONDS = 0.5
-"""How long a connection without any request may still send its first after the process was told to stop."""
+"""Grace period after the stop signal for the first request of a connection."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that answers everybody whose connection it, or its system, has accepted.
+    """A server that serves every accepted connection before it exits, also those in the backlog of the listening socket.
 
     ``waiting`` is a duplicate of the listening socket that the event loop does not know: the last one to be closed.
     """

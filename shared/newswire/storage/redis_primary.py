@@ -26,8 +26,8 @@ GRACE_SECONDS = 0.1
 """How long the slower Sentinels are awaited after the first answer: one of them may know of a later failover."""
 SECONDS_BETWEEN_QUESTIONS = 0.5
 SECONDS_TO_DOUBT = 30.0
-"""For how long Sentinels must name the primary of an earlier failover before they are believed: those that were set up anew.
-Others learn of a failover within seconds."""
+"""Timeout after which a lower config epoch is accepted: Sentinels that were reconfigured start from 0, and others learn of a
+failover within seconds."""
 Address = tuple[str, int]
 
 
@@ -163,7 +163,7 @@ class Primary:
         return address
 
     def _believes(self, answers: int) -> bool:
-        """Return whether an earlier epoch than the known one, of so many answers, is that of Sentinels that were set up anew."""
+        """Return whether to accept a lower epoch than the known one: Sentinels that were reconfigured start from 0."""
         now = asyncio.get_running_loop().time()
         if self._doubted_since is None:
             self._doubted_since = now

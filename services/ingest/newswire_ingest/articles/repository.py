@@ -1,6 +1,6 @@
 """The store of articles: every change is one atomic function in Redis."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -186,9 +186,7 @@ class ArticleStore(ArticleReader):
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
         texts = (version.event_prefix, data, version.about, pack(data))
-        if due:
-            return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
-        with self._sending(version.id):
+        with nullcontext() if due else self._sending(version.id):
             return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
 
     def _sending(self, article_id: str) -> AbstractContextManager[object]:

@@ -86,7 +86,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: SubscriptionParts) -
             sent=sent,
             found=found,
             errors=errors or FormErrors({}),
-            told_as=frame.problem_text(request, refusal) if refusal else "",
+            summary_of_errors=frame.problem_text(request, refusal) if refusal else "",
             max_rate=MAX_DELIVERIES_PER_SECOND,
             max_concurrency=MAX_CONCURRENCY,
             preview=preview,

@@ -25,7 +25,7 @@ def connect(settings: SearchSettings) -> AsyncElasticsearch:
     version of the article (`version_type=external`).
     """
     several = len(settings.elasticsearch_url) > 1
-    # Without an OpenTelemetry SDK, the client would prepare spans that nobody records. The operator's own setting wins.
+    # Without an OpenTelemetry SDK, the client would create spans that are not recorded. The operator's own setting wins.
     os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", str(tracing.is_set_up()).lower())
     return AsyncElasticsearch(
         **_where(settings),
