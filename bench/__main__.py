@@ -31,6 +31,7 @@ from bench.paths import (
     searching,
     stalls,
     suggesting,
+    tracing,
     webhooks,
 )
 from bench.report import RESULTS, keep, show, store
@@ -59,6 +60,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "live-single": live_single.measure,
     "stalls": stalls.measure,
     "cost": cost.measure,
+    "spans": tracing.measure,
 }
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Measure Newswire against the floors of its machine."

@@ -8,10 +8,11 @@ import asyncio
 import random
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from threading import Event
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -31,7 +32,6 @@ from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_search.app import GROUP
 from tests.cli.running import BARE, NEWSWIRE
-from tests.servers.elasticsearch import ElasticsearchServer
 
 ARTICLES = 1000
 SEARCHES = 100
@@ -43,19 +43,18 @@ IDLE_SECONDS = 1.0
 SERVICES = ("ingest", "search", "notify")
 PROCESSES = (*SERVICES, "Valkey", "Elasticsearch")
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 Costs = Mapping[str, float]
 
 
 async def measure(setting: Setting) -> list[Figure]:
     """Return the costs, compared with those of the earlier release if there is one."""
-    server = setting.elasticsearch()
+    setting.elasticsearch()
     articles = setting.some(ARTICLES)
     commands = [NEWSWIRE, *([[str(setting.before)]] if setting.before else [])]
     rounds = [
-        [
-            await _spent(setting, server, command, f"cost-{number}-{which}", articles)
-            for which, command in enumerate(commands)
-        ]
+        [await _spent(setting, command, f"cost-{number}-{which}", articles) for which, command in enumerate(commands)]
         for number in setting.steps("the cost of articles", range(setting.rounds))
     ]
     return [_figure(name, rounds) for name in rounds[0][0]]
@@ -145,10 +144,18 @@ class Installation:
                     raise RuntimeError(f"searching for {word} answered {answer.status}: {answer.body[:300]!r}")
 
 
-async def _spent(
-    setting: Setting, server: ElasticsearchServer, command: Sequence[str], name: str, articles: int
-) -> Costs:
+async def _spent(setting: Setting, command: Sequence[str], name: str, articles: int) -> Costs:
     """Run a new installation, and return what a number of articles costs, scaled to a thousand."""
+    async with installation(setting, name, command) as on:
+        return await _measured(setting, on, articles)
+
+
+@asynccontextmanager
+async def installation(
+    setting: Setting, name: str, command: Sequence[str] = NEWSWIRE, further: Mapping[str, str] = NOTHING
+) -> AsyncIterator[Installation]:
+    """Run a new installation of the release that ``command`` belongs to, with further settings of all its services."""
+    server = setting.elasticsearch()
     folder = setting.folder / name
     keys = Keyspace(f"bench-{name}")
     credentials = (server.username, server.password or "") if server.username else None
@@ -162,7 +169,8 @@ async def _spent(
         publisher, subscriber = (_key(command, environment, scope) for scope in ("publish", "subscribe"))
         receiver = stack.enter_context(program("receiver", folder / "receiver.log"))
         servers = {
-            each: stack.enter_context(service(each, environment, folder / f"{each}.log", command)) for each in SERVICES
+            each: stack.enter_context(service(each, environment | further, folder / f"{each}.log", command))
+            for each in SERVICES
         }
         async with (
             open_redis(url) as redis,
@@ -171,16 +179,16 @@ async def _spent(
             store = Server(url, psutil.Process((await redis.info("server"))["process_id"]))
             on = Installation(keys, redis, elasticsearch, servers | {"Valkey": store}, receiver, publisher, subscriber)
             try:
-                return await _measured(setting, on, articles)
+                yield on
             finally:
                 for index in await elasticsearch.indices.get_alias(index=f"{keys.namespace}-*"):
                     await elasticsearch.indices.delete(index=index)
 
 
 async def _measured(setting: Setting, on: Installation, articles: int) -> Costs:
-    await _subscribe(on)
+    await subscribe(on)
     made = list(repeated(setting.articles, WARMING + articles, "cost"))
-    words = _words(made)
+    words = words_of(made)
     await on.publish(made[:WARMING])
     await on.search(words[SEARCHES:])
     stored, spent = await on.bytes_stored(), await on.processor_seconds()
@@ -200,7 +208,8 @@ async def _measured(setting: Setting, on: Installation, articles: int) -> Costs:
     return costs
 
 
-async def _subscribe(on: Installation) -> None:
+async def subscribe(on: Installation) -> None:
+    """Subscribe the endpoints to everything."""
     async with await Connection.open(on.servers["notify"].site) as connection:
         for number in range(ENDPOINTS):
             wanted: dict[str, Any] = {"channel": {"type": "webhook", "url": f"{on.receiver.site}/{number}"}}
@@ -209,7 +218,7 @@ async def _subscribe(on: Installation) -> None:
                 raise RuntimeError(f"subscribing answered {answer.status}: {answer.body[:300]!r}")
 
 
-def _words(articles: Sequence[Article]) -> list[str]:
+def words_of(articles: Sequence[Article]) -> list[str]:
     """Return distinct words of the first articles: those to search for, and as many to warm up with."""
     texts = (version.document["text"] for version in versions(articles[:WARMING], "bench"))
     found = sorted({word for text in texts for word in text.lower().split() if word.isalpha() and len(word) > 4})

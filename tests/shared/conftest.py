@@ -2,25 +2,23 @@
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from newswire.observability.span_export import EntryPointSampler
+from newswire.observability.span_export import EntryPointProvider
 
 
 @pytest.fixture(scope="session")
-def _recording() -> tuple[TracerProvider, InMemorySpanExporter]:
+def _recording() -> tuple[EntryPointProvider, InMemorySpanExporter]:
     """A provider for all tests: tracers keep the first one that they find."""
-    kept, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.sampler = EntryPointSampler(provider.sampler)
+    kept, provider = InMemorySpanExporter(), EntryPointProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
     return provider, kept
 
 
 @pytest.fixture
 def recorded_spans(
-    _recording: tuple[TracerProvider, InMemorySpanExporter], monkeypatch: pytest.MonkeyPatch
+    _recording: tuple[EntryPointProvider, InMemorySpanExporter], monkeypatch: pytest.MonkeyPatch
 ) -> InMemorySpanExporter:
     """Record the spans of this process during the test."""
     provider, kept = _recording

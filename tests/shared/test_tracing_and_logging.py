@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Request, Response
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from newswire.http.application import Service, create_app
 from newswire.observability import json_logging, tracing
 from newswire.observability.repeated_lines import RepeatedLines
-from newswire.observability.span_export import EntryPointSampler
+from newswire.observability.span_export import EntryPointProvider, EntryPointSampler
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 
@@ -107,7 +107,7 @@ def request(span: trace.Tracer, flags: str) -> None:
 
 def test_the_operator_decides_what_is_recorded_and_not_the_caller() -> None:
     for ratio, flags, count in [(1.0, "00", 1), (1.0, "01", 1), (0.0, "01", 0)]:
-        kept, provider = InMemorySpanExporter(), TracerProvider(EntryPointSampler(ParentBasedTraceIdRatio(ratio)))
+        kept, provider = InMemorySpanExporter(), EntryPointProvider(sampler=ParentBasedTraceIdRatio(ratio))
         provider.add_span_processor(SimpleSpanProcessor(kept))
         request(provider.get_tracer("test"), flags)
         assert len(kept.get_finished_spans()) == count, (ratio, flags)
@@ -116,11 +116,58 @@ def test_the_operator_decides_what_is_recorded_and_not_the_caller() -> None:
 def test_calls_that_belong_to_no_request_are_not_recorded(recorded_spans: InMemorySpanExporter) -> None:
     with tracing.span("PING", trace.SpanKind.CLIENT, {}), tracing.span("part of it", trace.SpanKind.CLIENT, {}):
         assert tracing.traceparent(None).endswith("-00")
+    with trace.get_tracer("a library").start_as_current_span("PING") as idle:
+        assert not idle.get_span_context().is_valid
     assert recorded_spans.get_finished_spans() == ()
 
 
+async def traced_events(ratio: float, monkeypatch: pytest.MonkeyPatch, *sent: str | None) -> list[str]:
+    """Return the `traceparent` of the event of each request, which a caller sends with its own."""
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, EntryPointProvider)
+    monkeypatch.setattr(provider.requests, "inner", ParentBasedTraceIdRatio(ratio))
+    monkeypatch.setattr(tracing, "_request_sampler", provider.requests)
+    routes = APIRouter()
+
+    @routes.post("/events")
+    async def publish(request: Request) -> str:
+        with tracing.span("send", trace.SpanKind.PRODUCER, {}), trace.get_tracer("x").start_as_current_span("search"):
+            return tracing.traceparent(request.headers.get("traceparent"))
+
+    app = create_app([Service("example", [routes])], Settings())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://example") as client:
+        headers = [{"traceparent": each} if each else {} for each in sent]
+        return [(await client.post("/events", headers=each)).json() for each in headers]
+
+
+async def test_nothing_is_done_for_a_request_that_is_not_recorded(
+    recorded_spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr(EntryPointSampler, "should_sample", lambda *asked, **_: started.append(asked))
+    continued, new = await traced_events(0.0, monkeypatch, f"00-{TRACE}-{SPAN}-01", None)
+    assert (continued[:35], continued[-2:], new[-2:]) == (f"00-{TRACE}", "00", "00")
+    assert new[3:35] not in (TRACE, "0" * 32)
+    assert started == []
+
+
+async def test_a_request_is_chosen_by_the_id_of_its_trace(
+    recorded_spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = f"00-{'8' * 16}{'0' * 15}1-{SPAN}-00", f"00-{'8' * 16}{'f' * 16}-{SPAN}-01"
+    sent = [None] * 200
+    events = await traced_events(0.3, monkeypatch, low, high, "00-nonsense", *sent)
+    assert [each[-2:] for each in events[:2]] == ["01", "00"]
+    servers = [each for each in recorded_spans.get_finished_spans() if each.kind is trace.SpanKind.SERVER]
+    named = {f"{each.context.trace_id:032x}" for each in servers}
+    assert named == {each[3:35] for each in events if each.endswith("-01")}
+    assert all(each.context.trace_id & (2**64 - 1) < 0.3 * 2**64 for each in servers)
+    assert len(servers) == len(named)
+    assert 30 < len(servers) < 95  # of 203, with 0.3: outside in one run of 100,000
+
+
 def test_an_error_is_recorded_by_its_type(recorded_spans: InMemorySpanExporter) -> None:
-    with pytest.raises(OSError), tracing.span("process", trace.SpanKind.CONSUMER, {}):
+    with pytest.raises(OSError), tracing.span("process", trace.SpanKind.CONSUMER, {}, Context()):
         raise ConnectionRefusedError("redis://user:hunter2@cache")
     [span] = recorded_spans.get_finished_spans()
     assert (span.attributes, span.events) == ({"error.type": "ConnectionRefusedError"}, ())
@@ -131,7 +178,7 @@ async def test_round_trips_are_spans_of_their_request_and_name_no_key(
 ) -> None:
     async with open_redis(redis_url) as redis:
         await redis.ping()
-        with tracing.span("GET /", trace.SpanKind.SERVER, {}):
+        with tracing.span("GET /", trace.SpanKind.SERVER, {}, Context()):
             await redis.get("secret key")
             async with redis.pipeline(transaction=False) as pipe:
                 await pipe.get("a").get("b").execute()

@@ -162,7 +162,7 @@ def _telemetry() -> TelemetryConfig:
         "operation_spans": False,
         "metrics": False,
         "logs": False,
-        "exclude": lambda scope: scope["path"] in _UNTRACED_PATHS,
+        "exclude": lambda scope: scope["path"] in _UNTRACED_PATHS or not tracing.is_chosen(scope["headers"]),
     }
 
 

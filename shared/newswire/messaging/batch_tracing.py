@@ -41,13 +41,10 @@ def _several(member: GroupMember, count: int, causes: Sequence[tuple[Message, Sp
     attributes = _attributes(member) | {"messaging.batch.message_count": count}
     links = [cause for _, cause in causes[:MAX_LINKS]]
     with tracing.span(_name(member), SpanKind.CONSUMER, attributes, Context(), *links) as common:
+        to_common = [common.get_span_context()] if common.is_recording() else []
         parts: list[Span] = [
             tracing.start(
-                _name(member),
-                SpanKind.CONSUMER,
-                _attributes(member, message),
-                tracing.inside(cause),
-                common.get_span_context(),
+                _name(member), SpanKind.CONSUMER, _attributes(member, message), tracing.inside(cause), *to_common
             )
             for message, cause in causes
         ]

@@ -1,8 +1,11 @@
 """Sends spans to an OTLP receiver by the OpenTelemetry SDK, as the variables ``OTEL_…`` say. Part of ``newswire[otel]``."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -16,23 +19,47 @@ from opentelemetry.sdk.resources import (
 )
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
-_BEGINNINGS = (SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.PRODUCER)
+_BEGINNINGS = (SpanKind.SERVER, SpanKind.CONSUMER)
+_chosen: ContextVar[int] = ContextVar("chosen", default=trace.INVALID_TRACE_ID)
+"""The trace id by which the current request was chosen, until its span begins."""
+
+
+class ChosenIds(RandomIdGenerator):
+    """Random ids; the trace of a request that was chosen has the id by which it was."""
+
+    def generate_trace_id(self) -> int:
+        """Return the id of a new trace."""
+        if (chosen := _chosen.get()) == trace.INVALID_TRACE_ID:
+            return super().generate_trace_id()
+        _chosen.set(trace.INVALID_TRACE_ID)
+        return chosen
 
 
 class EntryPointSampler(Sampler):
-    """Applies another sampler where a trace enters Newswire, and drops what is part of no request and no event.
+    """Applies another sampler where a trace enters Newswire. That sampler must decide by the trace id alone, as those do that
+    ``OTEL_TRACES_SAMPLER`` can name.
 
-    Consumers and loops ask Redis and Elasticsearch many times a second for nothing: such calls would be most of the traces. And
-    the caller of an API does not decide what is recorded: a flag in its ``traceparent`` would otherwise defeat the ratio that
+    The caller of an API does not decide what is recorded: a flag in its ``traceparent`` would otherwise defeat the ratio that
     the operator has chosen. Its trace is continued all the same.
     """
 
     def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
+        self.inner = sampler
+        self._ids = RandomIdGenerator()
+
+    def chooses(self, trace_id: int | None) -> bool:
+        """Return whether a request is recorded, in a trace that its caller has begun or in a new one."""
+        asked = self._ids.generate_trace_id() if trace_id is None else trace_id
+        if self.inner.should_sample(Context(), asked, "").decision is Decision.DROP:
+            return False
+        if trace_id is None:
+            _chosen.set(asked)
+        return True
 
     def should_sample(
         self,
@@ -45,26 +72,67 @@ class EntryPointSampler(Sampler):
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """Return whether a span is recorded."""
-        parent = trace.get_current_span(parent_context).get_span_context()
-        if not parent.is_valid and kind not in _BEGINNINGS:
-            return SamplingResult(Decision.DROP)
-        if kind is SpanKind.SERVER and parent.is_remote:
+        if kind is SpanKind.SERVER and trace.get_current_span(parent_context).get_span_context().is_remote:
             parent_context = Context()
-        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        return self.inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
         """Return its name with that of the other sampler."""
-        return f"EntryPointSampler({self._sampler.get_description()})"
+        return f"EntryPointSampler({self.inner.get_description()})"
 
 
-def start_exporting(service: str) -> None:
-    """Record the spans of this process, and send them in batches from a thread; the rest is sent at the exit."""
+class EntryPointTracer(trace.Tracer):
+    """Starts spans by another tracer, but none outside a recorded request or event.
+
+    Consumers and loops ask Redis and Elasticsearch many times a second for nothing: such calls would be most of the traces. And
+    what belongs to a request that is not recorded would cost a third of a span to find that out.
+    """
+
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(
+        self, name: str, context: Context | None = None, kind: SpanKind = SpanKind.INTERNAL, *more: Any, **options: Any
+    ) -> trace.Span:
+        """Start a span."""
+        if kind not in _BEGINNINGS and not trace.get_current_span(context).get_span_context().trace_flags.sampled:
+            return trace.INVALID_SPAN
+        return self._tracer.start_span(name, context, kind, *more, **options)
+
+    @contextmanager
+    def start_as_current_span(self, name: str, *more: Any, **options: Any) -> Iterator[trace.Span]:
+        """Start a span, and make it the current one."""
+        span = self.start_span(name, *more, **options)
+        if not span.is_recording():
+            yield span
+            return
+        with trace.use_span(span, end_on_exit=True) as current:
+            yield current
+
+
+class EntryPointProvider(TracerProvider):
+    """Provides tracers that record requests and events, as the operator's sampler chooses, and what belongs to them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(id_generator=ChosenIds(), **options)
+        self.sampler = self.requests = EntryPointSampler(self.sampler)
+
+    def get_tracer(self, *name: Any, **options: Any) -> trace.Tracer:
+        """Return a tracer."""
+        return EntryPointTracer(super().get_tracer(*name, **options))
+
+
+def start_exporting(service: str) -> EntryPointSampler:
+    """Record the spans of this process, and send them in batches from a thread; the rest is sent at the exit.
+
+    Return what decides about requests.
+    """
     known = {
         SERVICE_NAME: service,
         SERVICE_VERSION: version("newswire"),
         SERVICE_INSTANCE_ID: str(uuid.uuid4()),
     }
-    provider = TracerProvider(resource=Resource.create(known).merge(OTELResourceDetector().detect()))
-    provider.sampler = EntryPointSampler(provider.sampler)
+    provider = EntryPointProvider(resource=Resource.create(known).merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    return provider.requests

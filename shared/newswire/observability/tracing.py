@@ -8,10 +8,13 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Token
+from types import TracebackType
+from typing import Protocol
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags
 
@@ -22,6 +25,17 @@ Attributes = Mapping[str, str | int]
 PROTOCOL = "http/protobuf"
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 _tracer = trace.get_tracer("newswire", schema_url="https://opentelemetry.io/schemas/1.44.0")
+_NOTHING = nullcontext(trace.INVALID_SPAN)
+
+
+class RequestSampler(Protocol):
+    """Decides which requests are recorded."""
+
+    def chooses(self, trace_id: int | None) -> bool:
+        """Return whether a request is recorded; ``trace_id``: the trace that its caller has begun."""
+
+
+_request_sampler: RequestSampler | None = None
 
 
 def is_set_up() -> bool:
@@ -45,10 +59,25 @@ def set_up(service: str) -> None:
     except ImportError as error:
         log.error("no spans are sent: install newswire[otel]", extra={"reason": str(error)})
         return
+    global _request_sampler
     try:
-        start_exporting(service)
+        _request_sampler = start_exporting(service)
     except Exception as error:  # noqa: BLE001 (of any kind: exporters of other vendors may be configured)
         log.error("no spans are sent: the variables OTEL_… cannot be used", extra={"reason": str(error)})
+
+
+def is_chosen(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a request is recorded, before anything is done for its span: most are not, and must cost nothing."""
+    if _request_sampler is None:
+        return True
+    header = next((value for name, value in headers if name == b"traceparent"), None)
+    parts = _parts(header.decode("latin-1")) if header else None
+    return _request_sampler.chooses(int(parts[0], 16) if parts else None)
+
+
+def is_recording() -> bool:
+    """Return whether the current request or event is recorded."""
+    return trace.get_current_span().is_recording()
 
 
 def traceparent(header: str | None) -> str:
@@ -64,7 +93,7 @@ def traceparent(header: str | None) -> str:
     span = secrets.token_hex(8)
     if header and (parts := _parts(header)):
         trace_id, _, flags = parts
-        return f"00-{trace_id}-{span}-{flags & 1:02x}"
+        return f"00-{trace_id}-{span}-{0 if is_set_up() else flags & 1:02x}"
     return f"00-{secrets.token_hex(16)}-{span}-{'00' if is_set_up() else '01'}"
 
 
@@ -82,7 +111,9 @@ def trace_id_of(header: str | None) -> str | None:
 
 def sampled_context(header: str | None) -> SpanContext | None:
     """Return the span that a ``traceparent`` names, if it is recorded somewhere; None without recording in this process."""
-    parts = _parts(header) if header and is_set_up() else None
+    if header is None or header.endswith("-00") or not is_set_up():
+        return None
+    parts = _parts(header)
     if parts is None or not parts[2] & TraceFlags.SAMPLED:
         return None
     trace_id, span, flags = parts
@@ -102,11 +133,14 @@ def start(name: str, kind: SpanKind, attributes: Attributes, parent: Context, *l
 def span(
     name: str, kind: SpanKind, attributes: Attributes, parent: Context | None = None, *links: SpanContext
 ) -> AbstractContextManager[Span]:
-    """Record what happens inside, in the current span or in ``parent``; nothing unless spans are recorded in this process.
+    """Record what happens inside, as part of the current request or event, or of ``parent``; nothing if none is recorded.
 
-    An error is recorded by its type: its message may quote an article, or an address with a password.
+    An error is recorded by its type: its message may quote an article, or an address with a password. Where attributes take
+    effort, ask `is_recording` first.
     """
-    return _recorded(name, kind, attributes, parent, *links) if is_set_up() else nullcontext(trace.INVALID_SPAN)
+    if not (is_recording() if parent is None else is_set_up()):
+        return _NOTHING
+    return _Recorded(_tracer.start_span(name, parent, kind, attributes, [Link(each) for each in links]))
 
 
 def messaging_attributes(operation: str, stream: str) -> dict[str, str | int]:
@@ -130,24 +164,24 @@ def header_of(current: Span, otherwise: str | None) -> str | None:
     return _header(current.get_span_context()) if current.is_recording() else otherwise
 
 
-@contextmanager
-def _recorded(
-    name: str, kind: SpanKind, attributes: Attributes, parent: Context | None, *links: SpanContext
-) -> Iterator[Span]:
-    with _tracer.start_as_current_span(
-        name,
-        parent,
-        kind,
-        attributes,
-        [Link(each) for each in links],
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as current:
-        try:
-            yield current
-        except Exception as error:
-            failed(current, type(error).__name__)
-            raise
+class _Recorded:
+    """Makes a span the current one, and ends it. Does what `start_as_current_span` does with three generators."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._token: Token[Context]
+
+    def __enter__(self) -> Span:
+        self._token = context.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        context.detach(self._token)
+        if kind is not None and issubclass(kind, Exception):
+            failed(self._span, kind.__name__)
+        self._span.end()
 
 
 def _export_wanted() -> bool:

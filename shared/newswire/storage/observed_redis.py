@@ -7,7 +7,6 @@ import time
 from functools import cached_property
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from redis.asyncio import ConnectionPool, Redis
@@ -27,7 +26,7 @@ class ObservedPipeline(Pipeline):  # type: ignore[misc] # redis-py counts as unt
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         """Execute the commands in one round trip."""
         name = "MULTI" if self.is_transaction or self.explicit_transaction else "PIPELINE"
-        if not trace.get_current_span().is_recording():
+        if not tracing.is_recording():
             return await self._measured(raise_on_error)
         attributes = _attributes(self.connection_pool, name) | {"db.operation.batch.size": len(self.command_stack)}
         with tracing.span(name, SpanKind.CLIENT, attributes):
@@ -53,7 +52,7 @@ class ObservedRedis(Redis):  # type: ignore[misc]
         command = args[0]
         if command in _WAITING:
             return await super().execute_command(*args, **options)
-        if not trace.get_current_span().is_recording():
+        if not tracing.is_recording():
             return await self._measured(*args, **options)
         attributes = _attributes(self.connection_pool, command)
         name = command

@@ -2,8 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
+from newswire.observability import tracing
 from newswire.storage.redis_functions import Arguments, Call, FunctionLibrary
 
 MAX_BATCH_CALLS = 64
@@ -21,10 +26,18 @@ class CommandBatcher:
         self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
     ) -> Any:
         """Call a function and return its reply."""
+        with _call_span(function):
+            return await self.call_in_span(function, keys, arguments, texts)
+
+    async def call_in_span(
+        self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
+    ) -> Any:
+        """The same for callers whose span says what the call does."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((Call(function, keys, arguments, texts), answer))
         if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send())
+            # In a context of its own: the round trip belongs to several requests, and each has a span of its call.
+            self._sender = asyncio.create_task(self._send(), context=Context())
         return await answer
 
     async def _send(self) -> None:
@@ -41,6 +54,13 @@ class CommandBatcher:
             else:
                 for (_, answer), value in zip(sent, answers, strict=True):
                     _settle(answer, value)
+
+
+def _call_span(function: str) -> AbstractContextManager[object]:
+    if not tracing.is_recording():
+        return nullcontext()
+    attributes = {"db.system.name": "redis", "db.operation.name": "FCALL", "db.stored_procedure.name": function}
+    return tracing.span(f"FCALL {function}", SpanKind.CLIENT, attributes)
 
 
 def _settle(answer: "asyncio.Future[Any]", value: Any) -> None:

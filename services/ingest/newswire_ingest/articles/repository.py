@@ -109,7 +109,7 @@ class ArticleStore(ArticleReader):
             "audit": audit_entry.decode(),
         }
         with self._sending(state.id):
-            return parse_store_result(await self.command_batcher.call("retract", keys_of_call, arguments))
+            return parse_store_result(await self.command_batcher.call_in_span("retract", keys_of_call, arguments))
 
     async def release(self, article_id: str) -> bool:
         """Allow the publisher to publish an article again that an operator retracted; return whether an operator had."""
@@ -186,11 +186,15 @@ class ArticleStore(ArticleReader):
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
         texts = (version.event_prefix, data, version.about, pack(data))
-        with nullcontext() if due else self._sending(version.id):
+        if due:
             return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
+        with self._sending(version.id):
+            return parse_store_result(await self.command_batcher.call_in_span("write", keys, arguments, texts))
 
     def _sending(self, article_id: str) -> AbstractContextManager[object]:
         """Record that an event is sent: the function that changes an article appends it to the stream."""
+        if not tracing.is_recording():
+            return nullcontext()
         attributes = tracing.messaging_attributes("send", self._keys.stream)
         attributes["cloudevents.event_subject"] = article_id
         return tracing.span(f"send {self._keys.stream}", SpanKind.PRODUCER, attributes)
