@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from threading import Event
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -42,8 +41,6 @@ IDLE_SECONDS = 1.0
 """How long a stream of outcomes must be silent before the work is over."""
 SERVICES = ("ingest", "search", "notify")
 PROCESSES = (*SERVICES, "Valkey", "Elasticsearch")
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 Costs = Mapping[str, float]
 
@@ -152,7 +149,7 @@ async def _spent(setting: Setting, command: Sequence[str], name: str, articles: 
 
 @asynccontextmanager
 async def installation(
-    setting: Setting, name: str, command: Sequence[str] = NEWSWIRE, further: Mapping[str, str] = NOTHING
+    setting: Setting, name: str, command: Sequence[str] = NEWSWIRE, further: dict[str, str] | None = None
 ) -> AsyncIterator[Installation]:
     """Run a new installation of the release that ``command`` belongs to, with further settings of all its services."""
     server = setting.elasticsearch()
@@ -169,7 +166,7 @@ async def installation(
         publisher, subscriber = (_key(command, environment, scope) for scope in ("publish", "subscribe"))
         receiver = stack.enter_context(program("receiver", folder / "receiver.log"))
         servers = {
-            each: stack.enter_context(service(each, environment | further, folder / f"{each}.log", command))
+            each: stack.enter_context(service(each, environment | (further or {}), folder / f"{each}.log", command))
             for each in SERVICES
         }
         async with (

@@ -28,7 +28,7 @@ async def measure(setting: Setting) -> list[Figure]:
     articles = setting.some(ARTICLES)
     rounds = setting.rounds * ROUNDS
     made = list(repeated(setting.articles, articles * (rounds + 1), "spans"))
-    words = words_of(made)
+    words = words_of(made[:articles])
     spent: dict[str, list[Costs]] = {}
     async with AsyncExitStack() as stack:
         receiver = stack.enter_context(program("receiver", setting.folder / "spans.log")).site

@@ -6,8 +6,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -16,6 +17,7 @@ from newswire.concurrency.backoff import delay_after, pause
 from newswire.keys import Keyspace
 from newswire.messaging.dead_letter_limit import DeadLetterLimit
 from newswire.messaging.groups import ConsumerGroup, group_functions
+from newswire.messaging.lag import LagEstimator
 from newswire.observability import metrics
 from newswire.storage.replication import ReplicationBarrier
 
@@ -72,6 +74,7 @@ class GroupMember:
         self.stopping = asyncio.Event()
         self._limit = DeadLetterLimit(dead_letter_limit)
         self._functions = group_functions(redis, keys)
+        self._lags = LagEstimator()
 
     async def open_group(self) -> None:
         """Create the group at its checkpoint, or at the beginning of the stream, unless it exists."""
@@ -161,9 +164,18 @@ class GroupMember:
     async def _observe(self) -> None:
         name = self.group.name
         for info in await self.redis.xinfo_groups(self.stream):
-            if info["name"] == name.encode() and info.get("lag") is not None:
-                metrics.consumer_lag.labels(name).set(info["lag"])
+            if info["name"] == name.encode():
+                metrics.consumer_lag.labels(name).set(await self._lag(info))
         oldest = (await self.redis.xpending(self.stream, name))["min"]
         age = time.time() - int(oldest.split(b"-")[0]) / 1000 if oldest else 0.0
         metrics.consumer_oldest_pending.labels(name).set(max(age, 0.0))
         metrics.dead_letters.labels(name).set(await self.redis.xlen(self.keys.dead_letters(name)))
+
+    async def _lag(self, group: Mapping[str, Any]) -> int:
+        delivered, lag, read = group["last-delivered-id"], group["lag"], group["entries-read"]
+        if lag is None:
+            return self._lags.lag(delivered, await self.redis.xinfo_stream(self.stream))
+        if read is not None:
+            self._lags.note(delivered, read)
+        self._lags.forget_before(delivered)
+        return int(lag)

@@ -100,7 +100,9 @@ class EntryPointTracer(trace.Tracer):
         return self._tracer.start_span(name, context, kind, *more, **options)
 
     @contextmanager
-    def start_as_current_span(self, name: str, *more: Any, **options: Any) -> Iterator[trace.Span]:
+    def start_as_current_span(  # type: ignore[override] # the decorator of the API is private
+        self, name: str, *more: Any, **options: Any
+    ) -> Iterator[trace.Span]:
         """Start a span, and make it the current one."""
         span = self.start_span(name, *more, **options)
         if not span.is_recording():
