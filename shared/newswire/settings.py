@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from newswire.observability.json_logging import parse_levels
+from newswire.storage.redis_client import CONNECTIONS
 from newswire.storage.redis_url import parse_redis_url
 
 
@@ -83,6 +84,8 @@ class Settings(BaseSettings):
     delivery_redis_url: SecretStr | None = None
     redis_min_replicas: int = Field(default=0, ge=0, le=16)
     """How many replicas of Redis must have a write before it is acknowledged and anybody is notified of it; 0: none."""
+    redis_connections: int = Field(default=CONNECTIONS, ge=16, le=10_000)
+    """Maximum of connections of each client of Redis; calls wait for a free one. Ingest and search have two, notify three."""
     namespace: str = Field(default="newswire", pattern=r"^([a-z][a-z0-9_-]{0,39}|\{[a-z][a-z0-9_-]{0,39}\})$")
     """The prefix of all keys and indexes; in braces, it is a hash tag, and all keys are in one slot of a Redis Cluster."""
     public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")

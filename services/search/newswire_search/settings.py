@@ -32,6 +32,8 @@ class SearchSettings(SiteSettings):
     elasticsearch_shards: int = Field(default=1, ge=1)
     elasticsearch_replicas: int | None = Field(default=None, ge=0)
     """Copies of each shard besides the first; by default one as soon as there is a second node."""
+    elasticsearch_connections: int = Field(default=10, ge=1, le=1000)
+    """Maximum of connections to each node; requests wait for a free one."""
     elasticsearch_refresh_ms: int = Field(default=200, ge=10)
     feed_entries: int = Field(default=50, ge=1, le=100)
     feed_content: Literal["summary", "full"] = "summary"

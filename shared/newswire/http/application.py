@@ -109,7 +109,9 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         generate_unique_id_function=operation_id,
     )
     app.state.settings = settings
-    app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
+    app.state.redis = (
+        redis if redis is not None else open_redis(settings.redis_url.get_secret_value(), settings.redis_connections)
+    )
     app.state.keys = Keyspace(settings.namespace)
     app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
     app.state.leaving = asyncio.Event()
@@ -190,7 +192,9 @@ async def serve(
     tracing.set_up(name)
     with _bind(host, port) as listener:
         async with AsyncExitStack() as stack:
-            redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+            redis = await stack.enter_async_context(
+                open_redis(settings.redis_url.get_secret_value(), settings.redis_connections)
+            )
             services = [await stack.enter_async_context(factory()) for factory in factories]
             app = create_app(services, settings, redis=redis)
             await _run(app, services, settings, listener, started)

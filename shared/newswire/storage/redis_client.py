@@ -10,14 +10,15 @@ from newswire.storage.observed_redis import ObservedRedis
 from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection
 from newswire.storage.redis_url import parse_redis_url
 
-MAX_CONNECTIONS = 64
+CONNECTIONS = 64
+"""What a process may use unless its settings say otherwise."""
 CONNECT_SECONDS = 2.5
 
 
-def open_redis(address: str) -> "Redis":
+def open_redis(address: str, connections: int = CONNECTIONS) -> "Redis":
     """Return a client; it connects on first use. A call with a broken connection is retried for a moment only.
 
-    A burst of calls waits for free connections, for as long as a caller may be kept waiting.
+    A burst of calls waits for free connections, of which there are so many, for as long as a caller may be kept waiting.
 
     Raises:
         newswire.storage.redis_url.RedisUrlError: the address cannot be used.
@@ -25,7 +26,7 @@ def open_redis(address: str) -> "Redis":
     url = parse_redis_url(address)
     # A connection that cannot be opened in time is not retried here: the caller gets the error and may retry.
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
-    options = {"max_connections": MAX_CONNECTIONS, "timeout": 5, "health_check_interval": 30, "retry": retry}
+    options = {"max_connections": connections, "timeout": 5, "health_check_interval": 30, "retry": retry}
     if "path" not in url.options:
         options |= {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
     if url.sentinels:

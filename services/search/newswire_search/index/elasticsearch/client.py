@@ -35,6 +35,7 @@ def connect(settings: SearchSettings) -> AsyncElasticsearch:
         max_retries=min(len(settings.elasticsearch_url), MAX_NODES_ASKED) if several else 1,
         retry_on_timeout=several,
         serializer=OrjsonSerializer(),
+        connections_per_node=settings.elasticsearch_connections,
         node_class=ElasticsearchNode,
     )
 
