@@ -87,8 +87,16 @@ drill-mails: install ## send 20,000 mails of a newsletter while notify is killed
 up: .env ## run the production setup in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
+# COMPOSE_FILE in .env makes every later `docker compose` use both files.
+up-ha: .env ## run the highly available variant in Docker: two or three of everything, at http://127.0.0.1:8000 and 8010
+	@grep -q '^COMPOSE_FILE=' .env || echo 'COMPOSE_FILE=docker-compose.yml:docker-compose.ha.yml' >> .env
+	docker compose up --build --wait
+
 drill-compose: install ## build the production setup, kill parts of it under load, and check the results
 	$(BIN)/python -m tests.faults.compose_drill $(DRILL)
+
+drill-compose-ha: install ## build the highly available variant, kill one of everything under load, and check the results
+	$(BIN)/python -m tests.faults.compose_ha_drill $(DRILL)
 
 # Adds missing passwords only: an .env of an earlier release lacks some, and the stores already use the existing ones.
 .env: FORCE
@@ -107,9 +115,9 @@ release: install ## check everything, and build the release of VERSION into dist
 	@$(MAKE) lint audit test
 	@$(BIN)/python .ci/release.py
 
-pin-images: ## pin the images of docker-compose.yml and Dockerfile by their current digests
-	@.ci/pin-images docker-compose.yml Dockerfile
+pin-images: ## pin the images of the compose files and Dockerfile by their current digests
+	@.ci/pin-images docker-compose.yml docker-compose.ha.yml Dockerfile
 
 FORCE:
 
-.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose up audit sbom release pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose drill-compose-ha up up-ha audit sbom release pin-images FORCE

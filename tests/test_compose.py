@@ -19,7 +19,7 @@ from newswire_search.settings import SearchSettings
 from tests.servers.images import IMAGES
 
 ROOT = Path(__file__).parent.parent
-FILES = [ROOT / "docker-compose.yml", *ROOT.glob("tests/faults/*compose*.yml")]
+FILES = [ROOT / "docker-compose.yml", ROOT / "docker-compose.ha.yml", *ROOT.glob("tests/faults/*compose*.yml")]
 COMPOSE = yaml.safe_load(FILES[0].read_text())["services"]
 SETTINGS: dict[str, type[Settings]] = {
     "ingest": IngestSettings,

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DIGEST = "sha256:" + "ab" * 32
 NEWER = "sha256:" + "cd" * 32
-FILES = ("docker-compose.yml", "Dockerfile")
+FILES = ("docker-compose.yml", "docker-compose.ha.yml", "Dockerfile")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def named(folder: Path) -> list[str]:
 
 def test_every_image_gets_its_digest_and_later_updates(folder: Path) -> None:
     before = [name.partition("@")[0] for name in named(folder)]
-    assert len(before) == 8
+    assert len(before) == 9
     for digest in (DIGEST, NEWER):
         done = pin(folder, f'echo "$6" >> asked; echo {digest}')
         assert done.returncode == 0, done.stderr

@@ -9,12 +9,14 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "newswire-drill"
 """So that containers, volumes and images differ from those of an installation on the same machine."""
 OVERRIDE = "tests/faults/compose_drill.yml"
+HIGHLY_AVAILABLE = "docker-compose.ha.yml"
+HA_OVERRIDE = "tests/faults/compose_ha_drill.yml"
 
 
 def files() -> list[str]:
     """Return the compose files; ``COMPOSE_FILE`` may add to the production setup, as `docker compose` itself has it."""
-    named = os.environ.get("COMPOSE_FILE", "docker-compose.yml")
-    return [*named.split(os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)), OVERRIDE]
+    named = os.environ.get("COMPOSE_FILE", "docker-compose.yml").split(os.environ.get("COMPOSE_PATH_SEPARATOR", ":"))
+    return [*named, OVERRIDE, *([HA_OVERRIDE] if HIGHLY_AVAILABLE in named else ())]
 
 
 def compose(*arguments: str, quiet: bool = True) -> str:

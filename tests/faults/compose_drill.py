@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -211,38 +212,56 @@ def reading_for(seconds: float) -> Callable[[], object]:
     return read
 
 
-async def storm(drill: Drill, journal: Journal, keys: dict[str, str], seconds: float, rate: float) -> list[str]:
-    """Publish and listen during the kills; return the differences when all work is done."""
+Cause = Callable[[Drill, float], None]
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What is done to a stack during a storm, and how its stores are read afterwards."""
+
+    cause: Cause
+    """Breaks and repairs parts; the second argument is the time at which publishing began."""
+    kept: Callable[[], Awaitable[Readback]]
+    kills: int
+    """How many processes with webhooks in flight it may kill."""
+    gateways: tuple[str, ...] = (GATEWAY,)
+
+
+async def storm(
+    drill: Drill, harm: Harm, journal: Journal, keys: dict[str, str], seconds: float, rate: float
+) -> list[str]:
+    """Publish and listen while harm is done; return the differences when all work is done."""
     await subscribe(journal, GATEWAY, keys["subscribe"], [RECEIVER])
-    publisher = Publisher(journal, [GATEWAY], keys["publish"], rate=rate, seed=secrets.randbelow(10**6))
+    publisher = Publisher(journal, harm.gateways, keys["publish"], rate=rate, seed=secrets.randbelow(10**6))
     stopping = asyncio.Event()
-    listening = asyncio.create_task(listen(journal.readings[0], [GATEWAY], journal.failed_requests))
+    listening = asyncio.create_task(listen(journal.readings[0], harm.gateways, journal.failed_requests))
     publishing = asyncio.create_task(publisher.run(stopping))
     try:
-        await asyncio.gather(asyncio.sleep(seconds), asyncio.to_thread(hurt, drill, time.monotonic()))
+        await asyncio.gather(asyncio.sleep(seconds), asyncio.to_thread(harm.cause, drill, time.monotonic()))
         stopping.set()
         await asyncio.wait_for(publishing, 120)
-        left = await left_wrong(journal)
+        left = await left_wrong(journal, harm)
     finally:
         for task in (publishing, listening):
             task.cancel()
         await asyncio.gather(publishing, listening, return_exceptions=True)
     print(
         f"         {len(journal.writes)} writes acknowledged, the slowest after {publisher.slowest:.1f} s;"
-        f" {len(journal.receipts)} webhooks, {len(journal.heard)} events heard live"
+        f" {len(journal.receipts)} webhooks, {len(journal.heard)} events heard live;"
+        f" {len(journal.failed_requests)} requests were repeated"
     )
     return left
 
 
-async def left_wrong(journal: Journal) -> list[str]:
+async def left_wrong(journal: Journal, harm: Harm) -> list[str]:
     """Compare the observations with the stores until there is no difference, or for `SETTLED_SECONDS`."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
         came = received()
         # Each is parsed once, soon after it came: its signature is valid for five minutes.
         journal.receipts += [receipt(journal, item) for item in came[len(journal.receipts) :]]
-        again = sum(item["status"] != 204 for item in came) + KILLS * IN_FLIGHT
-        found = differences(journal, await everything_kept(), repeats_allowed=again)
+        again = sum(item["status"] != 204 for item in came) + harm.kills * IN_FLIGHT
+        found = differences(journal, await harm.kept(), repeats_allowed=again)
         if not found or time.monotonic() > deadline:
             return [str(difference) for difference in found]
         await asyncio.sleep(1)
@@ -291,8 +310,9 @@ def stops_in_good_order() -> list[str]:
     ]
 
 
-def run(drill: Drill, seconds: float, rate: float) -> None:
+def run(drill: Drill, options: argparse.Namespace) -> None:
     """Use, break and check a running stack."""
+    seconds, rate = options.seconds, options.rate
     drill.check("the gateway speaks for every replica", the_gateway_speaks_for_all)
     drill.check("the gateway refuses in problem documents", the_gateway_refuses_in_our_form)
     drill.check("operators have an entry point of their own", operators_have_an_entry_point_of_their_own)
@@ -303,21 +323,27 @@ def run(drill: Drill, seconds: float, rate: float) -> None:
     print(f"Publishing {rate:g} articles a second for {seconds:g} s:")
     drill.check(
         "everything acknowledged is kept, found and heard",
-        lambda: asyncio.run(storm(drill, journal, keys, seconds, rate)),
+        lambda: asyncio.run(storm(drill, Harm(hurt, everything_kept, KILLS), journal, keys, seconds, rate)),
     )
     drill.check("every replica is ready", lambda: not until(ready, 60))
 
 
-def main() -> None:
-    """Run the drill; the exit code is 0 if everything was right."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.compose_drill", description=__doc__)
+def arguments(program: str, about: str | None) -> argparse.Namespace:
+    """Parse the command line of a drill."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.faults.{program}", description=about)
     parser.add_argument("--no-build", action="store_true", help="take the images that are there")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     parser.add_argument(
         "--seconds", type=float, default=40, help="how long to publish; things are killed in the first 30"
     )
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def with_a_stack(
+    options: argparse.Namespace, scales: dict[str, int], used: Callable[[Drill, argparse.Namespace], None]
+) -> int:
+    """Build and start a stack, use it, and stop it; return the exit code, 0 if everything was right."""
     for name in ("ELASTIC_PASSWORD", "SEARCH_INDEX_PASSWORD", "REDIS_PASSWORD"):
         os.environ[name] = secrets.token_hex(16)  # of volumes of this run
     drill = Drill()
@@ -326,10 +352,10 @@ def main() -> None:
         if not options.no_build:
             compose("build", quiet=False)
         begun = time.monotonic()
-        scales = [f"--scale={name}={count}" for name, count in REPLICAS.items()]
-        compose("up", "--no-build", "--wait", "--wait-timeout", "600", *scales)
+        scaled = [f"--scale={name}={count}" for name, count in scales.items()]
+        compose("up", "--no-build", "--wait", "--wait-timeout", "600", *scaled)
         print(f"Healthy after {time.monotonic() - begun:.0f} s, images:\n{compose('images')}", flush=True)
-        run(drill, options.seconds, options.rate)
+        used(drill, options)
         if not options.keep:
             drill.check("everything stops in good order", stops_in_good_order)
     except subprocess.CalledProcessError as error:
@@ -341,8 +367,8 @@ def main() -> None:
         if not options.keep:
             compose("down", "--volumes", "--remove-orphans")
     print("DRILL FAILED: " + "; ".join(drill.failed) if drill.failed else "DRILL PASSED")
-    sys.exit(1 if drill.failed else 0)
+    return 1 if drill.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(with_a_stack(arguments("compose_drill", __doc__), REPLICAS, run))
