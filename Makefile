@@ -108,7 +108,7 @@ audit: install ## compare the pinned dependencies with known advisories, if thes
 
 sbom: install ## write the contents of the images as a CycloneDX document into dist/
 	@mkdir -p dist
-	$(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o dist/newswire.cdx.json requirements-run.lock
+	$(BIN)/python .ci/release.py --contents dist/newswire.cdx.json
 
 release: install ## check everything, and build the release of VERSION into dist/ (docs/releases.md)
 	@$(BIN)/python .ci/release.py --check

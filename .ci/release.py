@@ -1,24 +1,39 @@
-"""Build a release into dist/<version>/: wheels, checksums, the contents of the images, the text of the tag; an image if Docker runs.
+"""Build a release into dist/<version>/: wheels, checksums, contents of the images, text of the tag; an image if Docker runs.
 
-`make release` runs it after `make lint audit test`; `python .ci/release.py --check` only looks whether a release can be made.
-Nothing is tagged and nothing is uploaded. Exit code 1 if the release cannot be made; the lines say why.
+`make release` runs it after `make lint audit test`; `python .ci/release.py --check` only looks whether a release can be made,
+`--contents FILE` only writes the contents of the images. Nothing is tagged and nothing is uploaded. Exit code 1 if the release
+cannot be made; the lines say why.
 """
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSION = (ROOT / "VERSION").read_text().strip()
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
+"""Those of the images, as uv names them."""
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith((".__main__", ".span_export")):  # the latter needs the extra `otel`
+        importlib.import_module(module.name)
+"""
 MEMBERS = ("shared", "services/ingest", "services/search", "services/notify", "services/operations", "cli")
 
 
 def main() -> int:
     """Check, and build unless only the check was asked for."""
+    if "--contents" in sys.argv:
+        describe_contents(ROOT / sys.argv[sys.argv.index("--contents") + 1])
+        return 0
     problems = list(problems_of_release())
     for problem in problems:
         print(f"release {VERSION}: {problem}", file=sys.stderr)
@@ -42,6 +57,21 @@ def problems_of_release() -> Iterator[str]:
         yield f"CHANGELOG.md has no section '## {VERSION} - <date>' with text"
     if output("git", "tag", "--list", f"v{VERSION}"):
         yield f"the tag v{VERSION} exists already"
+    for platform in PLATFORMS:
+        if missing := without_wheels(platform):
+            yield f"the images cannot be built for {platform}: {missing}"
+
+
+def without_wheels(platform: str) -> str:
+    """Return what is wrong if not every locked dependency of the images has a wheel, with a locked hash, for a platform."""
+    python = re.search(r"^FROM python:(\d+\.\d+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    if python is None:
+        return "Dockerfile begins from no version of Python"
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--dry-run", "--quiet", "--no-deps"]
+    wanted = ["--python-platform", platform, "--python-version", python[1], "--only-binary", ":all:"]
+    locked = ["--require-hashes", "-r", str(ROOT / "requirements-run.lock"), "--target", str(ROOT / "dist/none")]
+    tried = subprocess.run([*uv, *wanted, *locked], capture_output=True, text=True, check=False)
+    return "" if tried.returncode == 0 else tried.stderr.strip()
 
 
 def changes(changelog: str, version: str) -> str:
@@ -63,15 +93,9 @@ def build(folder: Path) -> None:
         str(folder),
         *(str(ROOT / each) for each in MEMBERS),
     )
-    contents = str(folder / "newswire.cdx.json")
-    sbom = [
-        str(Path(sys.executable).with_name("cyclonedx-py")),
-        "requirements",
-        "--output-reproducible",
-        "--of",
-        "JSON",
-    ]
-    run(*sbom, "-o", contents, str(ROOT / "requirements-run.lock"))
+    describe_contents(folder / "newswire.cdx.json")
+    (folder / "requirements.txt").write_text(requirements(folder))
+    install_each(folder)
     (folder / "tag.txt").write_text(f"Newswire {VERSION}\n\n{changes((ROOT / 'CHANGELOG.md').read_text(), VERSION)}\n")
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / "SHA256SUMS").write_text("".join(sums))
@@ -82,6 +106,45 @@ def build(folder: Path) -> None:
     print(
         "".join(sums) + f"in {folder}; next: git tag --sign v{VERSION} --cleanup=verbatim --file {folder / 'tag.txt'}"
     )
+
+
+def requirements(folder: Path) -> str:
+    """Return what `pip install --require-hashes` needs in the folder: our wheels and the locked dependencies, all with hashes."""
+    own = [
+        f"./{wheel.name} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+        for wheel in sorted(folder.glob("*.whl"))
+    ]
+    return "".join(own) + (ROOT / "requirements-run.lock").read_text()
+
+
+def install_each(folder: Path) -> None:
+    """Install each wheel, and all with their hashes, into empty environments, and import what they contain."""
+    uv = [str(Path(sys.executable).with_name("uv"))]
+    locked = str(ROOT / "requirements-run.lock")
+    for wheel in (*sorted(folder.glob("*.whl")), None):
+        with tempfile.TemporaryDirectory() as temporary:
+            run(*uv, "venv", "--quiet", "--python", sys.executable, temporary)
+            into = ["pip", "install", "--quiet", "--python", temporary]
+            if wheel is None:
+                run(*uv, *into, "--no-deps", "--require-hashes", "-r", "requirements.txt", folder=folder)
+                run(f"{temporary}/bin/newswire", "--version")
+            else:
+                run(*uv, *into, "--find-links", str(folder), "--constraints", locked, str(wheel))
+                run(f"{temporary}/bin/python", "-I", "-c", IMPORT_ALL, wheel.name.partition("-")[0])
+
+
+def describe_contents(path: Path) -> None:
+    """Write what the images contain, as CycloneDX, which the tool validates: Newswire, and what it depends on."""
+    tool = [str(Path(sys.executable).with_name("cyclonedx-py")), "requirements", "--output-reproducible"]
+    run(*tool, "--of", "JSON", "-o", str(path), str(ROOT / "requirements-run.lock"))
+    document = json.loads(path.read_text())
+    own = {"type": "application", "bom-ref": "newswire", "name": "newswire", "version": VERSION}
+    licenses = [{"license": {"id": "Apache-2.0"}}]
+    document["metadata"]["component"] = own | {"licenses": licenses, "purl": f"pkg:pypi/newswire@{VERSION}"}
+    found = [each["bom-ref"] for each in document["components"]]
+    others = [each for each in document.get("dependencies", ()) if each["ref"] != "newswire"]
+    document["dependencies"] = [{"ref": "newswire", "dependsOn": sorted(found)}, *others]
+    path.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def docker_answers() -> bool:
@@ -96,9 +159,9 @@ def output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
 
 
-def run(*command: str) -> None:
+def run(*command: str, folder: Path = ROOT) -> None:
     """Run a command that must succeed."""
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run(command, check=True, cwd=folder)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 ROOT = Path(__file__).parents[1]
 RELEASE = (ROOT / "VERSION").read_text().strip()
@@ -50,11 +52,28 @@ def test_a_release_has_wheels_checksums_contents_and_a_tag_text(
     release: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release, "docker_answers", lambda: False)
+    monkeypatch.setattr(release, "install_each", lambda _: None)  # tests/cli/test_wheels.py installs them
     release.build(tmp_path / "dist")
     built = {path.name for path in (tmp_path / "dist").iterdir()}
     wheels = {f"{name.replace('-', '_')}-{RELEASE}-py3-none-any.whl" for name in DISTRIBUTIONS}
-    assert built == wheels | {"SHA256SUMS", "newswire.cdx.json", "tag.txt"}
-    contents = json.loads((tmp_path / "dist" / "newswire.cdx.json").read_text())
-    assert contents["bomFormat"] == "CycloneDX"
+    assert built == wheels | {"SHA256SUMS", "newswire.cdx.json", "requirements.txt", "tag.txt"}
+    written = (tmp_path / "dist" / "newswire.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    contents = json.loads(written)
+    assert (contents["metadata"]["component"]["name"], contents["metadata"]["component"]["version"]) == (
+        "newswire",
+        RELEASE,
+    )
     assert {"fastapi", "redis", "elasticsearch"} <= {part["name"] for part in contents["components"]}
-    assert len((tmp_path / "dist" / "SHA256SUMS").read_text().splitlines()) == len(wheels) + 2
+    assert len((tmp_path / "dist" / "SHA256SUMS").read_text().splitlines()) == len(wheels) + 3
+    needed = (tmp_path / "dist" / "requirements.txt").read_text()
+    assert {each for each in wheels if f"./{each} --hash=sha256:" in needed} == wheels
+    assert (ROOT / "requirements-run.lock").read_text() in needed
+
+
+@pytest.mark.parametrize("platform", ["x86_64-manylinux_2_28", "aarch64-manylinux_2_28"])
+def test_the_images_can_be_built_for_both_architectures(release: ModuleType, platform: str) -> None:
+
+    assert platform in release.PLATFORMS
+    assert release.without_wheels(platform) == ""
+    assert release.without_wheels(platform.replace("_2_28", "_2_5")) != ""
