@@ -43,10 +43,21 @@ class NotSettledError(Exception):
 class Process:
     """One process of the installation, on a port that it keeps across restarts."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], port: int, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        port: int,
+        log: Path,
+        *,
+        program: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.port = port
         self.log = log
+        self.program = program
+        """What runs the command; another installation of Newswire takes effect with the next start."""
         self._command = list(command)
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +83,11 @@ class Process:
         assert not self.alive, self.name
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                [*self.program, *self._command],
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -254,10 +269,11 @@ async def stand(
     settings: dict[str, str] | None = None,
     memory: str = "0",
     redis_url: str | None = None,
+    program: Sequence[str] = NEWSWIRE,
 ) -> AsyncIterator[Stand]:
     """Set up an installation, with its load not yet running; on Elasticsearch, or with the embedded index without one.
 
-    ``redis_url``: a Redis to use instead of a Valkey of its own.
+    ``redis_url``: a Redis to use instead of a Valkey of its own. ``program``: the command `newswire` of another installation.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -293,10 +309,11 @@ async def stand(
                 own = free_port()
                 process = Process(
                     f"{name} {number + 1}",
-                    [*NEWSWIRE, "serve", name, "--port", str(own)],
+                    ["serve", name, "--port", str(own)],
                     environment | (settings or {}),
                     own,
                     folder / f"{name}-{number + 1}.log",
+                    program=program,
                 )
                 built.services[name].append(process)
                 stack.callback(process.kill)
