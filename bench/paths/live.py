@@ -165,7 +165,8 @@ async def _over_a_restart(setting: Setting, url: str, settings: dict[str, str], 
     half = OVER_A_RESTART // 2
     entries = events(versions(repeated(setting.articles, OVER_A_RESTART, "restart"), "bench"))
     followers = [Follower(OVER_A_RESTART) for _ in range(readers)]
-    async with open_redis(url) as redis:
+    # The client's own time limit would also count the time in which this process is busy with what the readers receive.
+    async with Redis.from_url(url, socket_timeout=PATIENCE) as redis:
         with service("notify", settings, setting.folder / "live.first.log") as first:
             async with AsyncExitStack() as stack:
                 await _reconnect(setting, stack, first, followers)
