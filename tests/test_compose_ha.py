@@ -1,5 +1,6 @@
 """The highly available variant of the compose file: what it adds fits together, and its servers keep their roles."""
 
+import os
 import re
 import socket
 import ssl
@@ -82,7 +83,7 @@ def test_stores_know_each_other() -> None:
         environment = ADDED[name]["environment"]
         assert filled(environment["REDIS_FIRST"]) == address("redis")
         assert filled(environment["REDIS_SENTINELS"]).split() == [address(each) for each in SENTINELS]
-        assert environment.get("REDIS_ADDRESS") is None or filled(environment["REDIS_ADDRESS"]) == address(name)
+        assert filled(environment["REDIS_ADDRESS"]) == address(name)
     for name in NODES:
         environment = ADDED[name]["environment"]
         assert environment["node.name"] == name
@@ -99,6 +100,16 @@ def test_redis_is_as_durable_as_in_the_production_setup() -> None:
     script = (ROOT / "compose/run-redis.sh").read_text()
     assert len(flags) == 6
     assert [flag for flag in flags if flag not in script] == []
+
+
+def test_later_compose_commands_use_both_files(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text('#!/bin/sh\necho "$@" >> asked\n')
+    (tmp_path / "docker").chmod(0o755)
+    for _ in range(2):
+        make = ["make", "-s", "-f", str(ROOT / "Makefile"), "up-ha"]
+        subprocess.run(make, cwd=tmp_path, env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True)
+    assert (tmp_path / ".env").read_text().count("COMPOSE_FILE=docker-compose.yml:docker-compose.ha.yml\n") == 1
+    assert (tmp_path / "asked").read_text() == "compose up --build --wait\n" * 2
 
 
 @pytest.fixture
@@ -156,8 +167,8 @@ def test_a_former_primary_follows_the_one_that_sentinels_name(started: Path) -> 
 
 
 def test_a_sentinel_keeps_what_it_learned_and_gets_new_passwords(started: Path) -> None:
-    first = start(started, "run-sentinel.sh", "")
-    assert "sentinel monitor newswire 10.0.0.1 6379 2" in first
+    first = start(started, "run-sentinel.sh", "10.0.0.8")
+    assert {"sentinel monitor newswire 10.0.0.1 6379 2", "sentinel announce-ip 10.0.0.8"} < set(first)
     learned = ["sentinel monitor newswire 10.0.0.2 6379 2", "sentinel myid abc"]
     old = [
         'requirepass "old"',
@@ -166,7 +177,7 @@ def test_a_sentinel_keeps_what_it_learned_and_gets_new_passwords(started: Path) 
         "user default on #abc +@all",
     ]
     (started / "data/sentinel.conf").write_text("\n".join([*learned, *old, ""]))
-    now = start(started, "run-sentinel.sh", "")
+    now = start(started, "run-sentinel.sh", "10.0.0.8")
     assert now[:2] == learned
     assert now[2:] == [line for line in first if PASSWORD in line]
     assert len(now) == 5

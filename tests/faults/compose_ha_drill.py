@@ -179,5 +179,5 @@ def run(drill: Drill, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["COMPOSE_FILE"] = f"docker-compose.yml:{HIGHLY_AVAILABLE}"
+    os.environ.setdefault("COMPOSE_FILE", f"docker-compose.yml:{HIGHLY_AVAILABLE}")
     sys.exit(compose_drill.with_a_stack(compose_drill.arguments("compose_ha_drill", __doc__), {}, run))
