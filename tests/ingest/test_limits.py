@@ -31,7 +31,7 @@ def settings(settings: IngestSettings, request: pytest.FixtureRequest) -> Ingest
 @pytest.fixture
 def limits(redis: Redis, namespace: str) -> Limits:
     keys = Keyspace(namespace)
-    return Limits(CommandBatcher(publishing_functions(redis, keys)), keys, MemoryGuard(redis, 0.85), 2, 0)
+    return Limits(CommandBatcher(publishing_functions(redis, keys).call_all), keys, MemoryGuard(redis, 0.85), 2, 0)
 
 
 def caller(key_id: str = "a") -> Caller:

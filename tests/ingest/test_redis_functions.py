@@ -100,6 +100,9 @@ class Store:
             "tombstone": '{"reason":"an error"}',
             "event": '{"retracted":true}',
             "audit": "retracted",
+            "number": "1",
+            "publisher": "p",
+            "external": "",
         }
         names = [
             keys.article("a1"),
@@ -111,6 +114,8 @@ class Store:
             keys.unindexed_retractions,
             keys.last_erasure,
             keys.audit_log,
+            keys.due,
+            keys.external("p"),
             keys.version("a1", 1),
         ]
         return await self.functions.call("retract", names, named | changes)
@@ -229,6 +234,36 @@ async def test_retract_erases_everything_and_leaves_a_tombstone(store: Store) ->
     assert await store.redis.zrange(store.keys.unindexed_retractions, 0, -1) == [b"a1.1"]
     assert await store.redis.exists(store.keys.last_erasure) == 1
     assert await store.redis.exists(f"{store.labels}topic") == 0
+
+
+async def test_history_is_the_replication_id_and_nothing_is_written_in_another_one(store: Store) -> None:
+    history = await store.functions.call("history", [], {})
+    assert history.decode() == (await store.redis.info("replication"))["master_replid"]
+    switched = [b"SWITCHED", history]
+    assert await store.write(history="other") == switched
+    assert (await store.write(history=history.decode()))[0] == b"OK"
+    assert await store.retract("1-0", history="other") == switched
+    assert (await store.fields(store.keys.article("a1")))["status"] == "published"
+
+
+@pytest.mark.parametrize("known", ["nothing", "scheduled", "version 1", "version 1, retracted"])
+async def test_retract_repeated_for_a_server_that_lost_it_and_versions_before(store: Store, known: str) -> None:
+    if known == "scheduled":
+        await store.schedule()
+    elif known != "nothing":
+        await store.write()
+    if known.endswith("retracted"):
+        await store.retract("1-0", write_token="former")
+    lost: dict[str, Any] = {"number": "3", "external": "e1", "repeated": True}
+    assert len((await store.retract("3-0", **lost))[1]) > 3
+    state = await store.fields(store.keys.article("a1"))
+    assert (state["status"], state["version"], state["revision"]) == ("retracted", "3", "1")
+    assert await store.redis.zrange(store.keys.articles_of("p", "retracted"), 0, -1) == [b"a1"]
+    for gone in (store.keys.articles_of("p", "published"), store.keys.due, store.keys.version("a1", 1)):
+        assert not await store.redis.exists(gone)
+    assert await store.retract("3-0", **lost) == [b"OK", b""]
+    assert (await store.write(tag="3-1", number=4))[0] == b"OK"
+    assert await store.retract("3-0", **lost | {"write_token": "other"}) == [b"STALE"]
 
 
 async def test_retract_says_why_it_does_not_and_repeats_itself(store: Store) -> None:

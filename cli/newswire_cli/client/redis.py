@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from newswire_cli.terminal.console import fail, settings_problem
+from newswire_cli.terminal.console import fail, note, settings_problem
 from newswire_operations.stores import Stores
 
 T = TypeVar("T")
@@ -19,19 +19,24 @@ DataDir = Annotated[
 ]
 
 
-def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
-    """Call a function with open connections and return its result, or end the command with one line about the error."""
+def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *, writes: bool = False) -> T:
+    """Call a function with open connections and return its result, or end the command with one line about the error.
+
+    ``writes``: whether replicas have to confirm what it did (`NEWSWIRE_REDIS_MIN_REPLICAS`); a line says if they do not.
+    """
     from pydantic import ValidationError
     from redis.exceptions import RedisError
 
     from newswire.keys import Keyspace
     from newswire.settings import Settings
     from newswire.storage.redis_client import open_redis
+    from newswire.storage.replication import ReplicationBarrier
 
     try:
-        keys = Keyspace(Settings().namespace)
+        settings = Settings()
     except ValidationError as error:
         fail(settings_problem(error))
+    keys = Keyspace(settings.namespace)
     url, deliveries_url, source = _addresses(data_dir)
 
     async def main() -> T:
@@ -39,7 +44,14 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -
             open_redis(url) as redis,
             open_redis(deliveries_url) as deliveries,
         ):
-            return await work(Stores(redis, deliveries, keys))
+            barrier = ReplicationBarrier(redis, keys, settings.redis_min_replicas if writes else 0)
+            history = await barrier.history()
+            result = await work(Stores(redis, deliveries, keys))
+            try:
+                await barrier.confirm(history)
+            except (RedisError, OSError) as error:
+                note(f"done, but a failover of Redis may lose it: {error}; look at it again when replicas are there")
+            return result
 
     try:
         return asyncio.run(main())

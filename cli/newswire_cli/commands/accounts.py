@@ -28,7 +28,7 @@ def create(name: Name, data_dir: DataDir = None) -> None:
 
         return await create_account(stores.redis, stores.keys, name)
 
-    if not with_stores(data_dir, work):
+    if not with_stores(data_dir, work, writes=True):
         fail(f"the account {name} exists already")
     say(f"{name} is created")
 
@@ -87,7 +87,7 @@ def limit(
 
         return await limit_account(stores.redis, stores.keys, name, limits)
 
-    _report(with_stores(data_dir, work), name, "has its new limits")
+    _report(with_stores(data_dir, work, writes=True), name, "has its new limits")
 
 
 @app.command("set")
@@ -119,7 +119,7 @@ def set_(
             fail(f"--entitlement is not a valid filter: {from_validation_error(error).detail}")
         return await entitle_account(stores.redis, stores.keys, name, filter_)
 
-    _report(with_stores(data_dir, work), name, "has its new entitlement")
+    _report(with_stores(data_dir, work, writes=True), name, "has its new entitlement")
 
 
 @app.command()
@@ -131,7 +131,7 @@ def disable(name: Name, data_dir: DataDir = None) -> None:
 
         return await disable_account(stores.redis, stores.keys, name)
 
-    _report(with_stores(data_dir, work), name, "is disabled")
+    _report(with_stores(data_dir, work, writes=True), name, "is disabled")
 
 
 @app.command()
@@ -143,7 +143,7 @@ def enable(name: Name, data_dir: DataDir = None) -> None:
 
         return await enable_account(stores.redis, stores.keys, name)
 
-    _report(with_stores(data_dir, work), name, "is enabled")
+    _report(with_stores(data_dir, work, writes=True), name, "is enabled")
 
 
 def _report(found: bool, name: str, result: str) -> None:

@@ -40,7 +40,7 @@ def retract(
         except ArticleError as error:
             fail(f"{article} cannot be retracted: {error}")
 
-    with_stores(data_dir, work)
+    with_stores(data_dir, work, writes=True)
     say(f"{article} is retracted")
 
 
@@ -57,7 +57,7 @@ def release(article: Id, data_dir: DataDir = None) -> None:
         except ArticleNotFoundError:
             fail(f"there is no article {article} that an operator retracted")
 
-    with_stores(data_dir, work)
+    with_stores(data_dir, work, writes=True)
     say(f"{article} can be published again")
 
 

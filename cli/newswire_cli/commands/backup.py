@@ -97,7 +97,7 @@ def _write(
         return count
 
     try:
-        return with_stores(data_dir, work)
+        return with_stores(data_dir, work, writes=True)
     finally:
         for path in (draft, unfinished):
             path.unlink(missing_ok=True)

@@ -125,5 +125,5 @@ def _for_each(
             say(f"{len(chosen) - len(problems)} of {len(chosen)} done")
         return problems
 
-    if problems := with_stores(data_dir, work):
+    if problems := with_stores(data_dir, work, writes=True):
         fail("; ".join(problems))

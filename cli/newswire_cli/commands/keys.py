@@ -54,7 +54,7 @@ def create(
         )
         return created.token, is_new
 
-    token, is_new = with_stores(data_dir, work)
+    token, is_new = with_stores(data_dir, work, writes=True)
     if is_new:
         note(f"the account {account!r} is new; if that is a typing error, `newswire accounts list` lists all accounts")
     say(token)
@@ -106,7 +106,7 @@ def rotate(
             fail(f"{key_id} cannot be replaced: {error}")
         return created.token if created else None
 
-    token = with_stores(data_dir, work)
+    token = with_stores(data_dir, work, writes=True)
     if token is None:
         fail(f"there is no key {key_id}; `newswire keys list` lists them")
     say(token)
@@ -121,6 +121,6 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataD
 
         return await revoke_key(stores.redis, stores.keys, key_id)
 
-    if not with_stores(data_dir, work):
+    if not with_stores(data_dir, work, writes=True):
         fail(f"there is no key {key_id}; `newswire keys list` lists them")
     say(f"{key_id} is revoked")

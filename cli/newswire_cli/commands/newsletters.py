@@ -106,7 +106,7 @@ def import_(
         return await service.import_readers(newsletter, rows, file.name, by=COMMAND_LINE)
 
     try:
-        report = with_stores(data_dir, work)
+        report = with_stores(data_dir, work, writes=True)
     except UnreadableFileError as error:
         fail(str(error))
     if json:
@@ -134,7 +134,7 @@ def export(slug: Slug, data_dir: DataDir = None) -> None:
         async for row in service.export_readers(newsletter, by=COMMAND_LINE):
             writer.writerow({name: inert(value) for name, value in row.items()})
 
-    with_stores(data_dir, work)
+    with_stores(data_dir, work, writes=True)
 
 
 @app.command()
@@ -156,7 +156,7 @@ def erase(
             fail(str(error))
         return subscriber is not None and await service.erase_reader(newsletter, subscriber, by=COMMAND_LINE)
 
-    if not with_stores(data_dir, work):
+    if not with_stores(data_dir, work, writes=True):
         fail(f"{slug} has no subscriber {email}")
     say(f"{email} is erased")
 

@@ -32,6 +32,6 @@ def portal_link(
         token = await links.create(account, timedelta(minutes=minutes), by=COMMAND_LINE)
         return link_address(site.rstrip("/"), token)
 
-    link = with_stores(data_dir, work)
+    link = with_stores(data_dir, work, writes=True)
     note(f"the link works once, within {minutes} minutes")
     say(link)

@@ -65,7 +65,7 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
     with ExitStack() as stack:
         if data_dir is not None or not os.environ.get("NEWSWIRE_REDIS_URL"):
             stack.enter_context(_own_server(data_dir))
-        subscriptions, readers = with_stores(data_dir, work)
+        subscriptions, readers = with_stores(data_dir, work, writes=True)
     say(
         f"{contents.articles} articles and {subscriptions} subscriptions are restored, {contents.images} images, and"
         f" {readers} newsletter subscribers;"

@@ -104,7 +104,7 @@ def _act(
         except (SubscriptionConflictError, SubscriptionBusyError) as error:
             fail(f"{subscription} cannot be {done}: {error}")
 
-    with_stores(data_dir, work)
+    with_stores(data_dir, work, writes=True)
 
 
 def _subscriptions(stores: Stores) -> "Subscriptions":

@@ -48,7 +48,7 @@ def merge(
         kind: Kind = "category" if category else "topic"
         return await _labels(stores).merge(kind, old, " ".join(new.split()), by=COMMAND_LINE)
 
-    label = with_stores(data_dir, work)
+    label = with_stores(data_dir, work, writes=True)
     if label is None:
         fail(f"no article has {old}; `newswire topics list` lists the labels in use")
     say(f"{old} is replaced by {label} from now on")

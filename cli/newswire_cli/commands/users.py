@@ -89,7 +89,7 @@ def list_(
         "last sign-in": minute("last_sign_in_at"),
         "id": member("id"),
     }
-    print_records(_with_users(data_dir, work), columns, as_json=json)
+    print_records(_with_users(data_dir, work, writes=False), columns, as_json=json)
 
 
 @app.command()
@@ -177,7 +177,7 @@ def _change(data_dir: Any, email: str, act: Callable[["UserService", "User", Any
     _with_users(data_dir, work)
 
 
-def _with_users(data_dir: Any, work: Callable[[Stores, "UserService"], Awaitable[Any]]) -> Any:
+def _with_users(data_dir: Any, work: Callable[[Stores, "UserService"], Awaitable[Any]], *, writes: bool = True) -> Any:
     """Call a function with the users, or end the command with one line about the error."""
 
     async def connected(stores: Stores) -> Any:
@@ -191,7 +191,7 @@ def _with_users(data_dir: Any, work: Callable[[Stores, "UserService"], Awaitable
         except UserError as error:
             fail(str(error))
 
-    return with_stores(data_dir, connected)
+    return with_stores(data_dir, connected, writes=writes)
 
 
 async def _existing(service: "UserService", email: str) -> "User":

@@ -82,13 +82,13 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     outcomes = Outcomes(redis, keys)
     imports = ImportService(redis, keys, ImportFiles(media.storage), settings.import_max_bytes, utc_now)
     users = UserService(redis, keys)
+    barrier = ReplicationBarrier(redis, keys, settings.redis_min_replicas)
     import_runner = ImportRunner(
-        imports, ItemPublisher(articles, limits), users.users.find, settings.import_retention, utc_now
+        imports, ItemPublisher(articles, limits, barrier), users.users.find, settings.import_retention, utc_now
     )
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
     sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
-    barrier = ReplicationBarrier(redis, keys, settings.redis_min_replicas)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
@@ -127,6 +127,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "audit log": partial(audit.keep_trimming, redis, keys, settings.audit_retention),
+            "failovers of Redis": store.writer.keep_watching,
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "erasure on disk": partial(keep_rewriting, redis, redis, keys, settings.aof_rewrite_after, store="records"),
             "discarded drafts": partial(

@@ -5,12 +5,13 @@ on one connection and waits there: replicas that have that write have all earlie
 and neither stored nor synced to the disk.
 """
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from newswire.concurrency.shared_round_trips import SharedRoundTrips
 from newswire.keys import Keyspace
 
 WAIT_MS = 2000
@@ -41,8 +42,7 @@ class ReplicationBarrier:
         self._channel = keys.key("replication")
         self._history: str | None = None
         """The replication id of the primary; another one begins with each failover."""
-        self._waiting: list[asyncio.Future[str]] = []
-        self._running: asyncio.Task[None] | None = None
+        self._confirmations: SharedRoundTrips[None, str] = SharedRoundTrips(self._confirm_all)
 
     async def history(self) -> str | None:
         """Return the history that writes and reads from now on belong to, for `confirm`."""
@@ -63,11 +63,7 @@ class ReplicationBarrier:
         """
         if not self.replicas:
             return
-        confirmed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(confirmed)
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._confirm_waiting())
-        if await confirmed != history:
+        if await self._confirmations(None) != history:
             raise SwitchedError("another server became the primary before replicas confirmed the write")
 
     async def check(self) -> str | None:
@@ -80,24 +76,8 @@ class ReplicationBarrier:
             return None  # later writes belong to the new history
         return None
 
-    async def _confirm_waiting(self) -> None:
-        while self._waiting:
-            callers, self._waiting = self._waiting, []
-            try:
-                self._history = history = await self._confirm_all()
-            except BaseException as error:
-                for caller in callers:
-                    if not caller.done():
-                        caller.set_exception(error if isinstance(error, Exception) else ConnectionError("stopped"))
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for caller in callers:
-                    if not caller.done():  # else it was cancelled
-                        caller.set_result(history)
-
-    async def _confirm_all(self) -> str:
-        """Wait for replicas, and return the history that they have confirmed."""
+    async def _confirm_all(self, callers: Sequence[None]) -> list[str]:
+        """Wait for replicas, and return the history that they have confirmed, for each caller."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.publish(self._channel, "")
             pipe.execute_command("WAIT", self.replicas, WAIT_MS)
@@ -111,7 +91,8 @@ class ReplicationBarrier:
             raise confirmed
         if confirmed < self.replicas:
             raise UnconfirmedError(_shortage(confirmed, self.replicas, info))
-        return str(info["master_replid"])
+        self._history = str(info["master_replid"])
+        return [self._history] * len(callers)
 
 
 def _shortage(confirmed: int, required: int, info: dict[str, Any]) -> str:

@@ -1,6 +1,18 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 -- Arguments are strings where they are stored: Lua's numbers are not exact.
 
+-- The replication id of this server, which changes with every failover.
+local function history()
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+end
+
+-- Returns an answer if this server has another history than the caller knows: it may lack recent writes, which come first.
+local function other_history(args)
+  if not args.history then return nil end
+  local own = history()
+  if own ~= args.history then return {'SWITCHED', own} end
+end
+
 -- Moves an article between its publisher's lists, one for each status; '' is no list.
 local function move_between_lists(articles, publisher, id, from, to)
   if from == to then return end
@@ -31,7 +43,8 @@ end
 -- Reads the fields of an article's state on which decisions depend. `revision_tag` is 'version-revision', or '' if there is no article.
 local function read_state(key)
   local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher', 'retracted_by')
-  local state = {status = found[3] or '', external = found[4] or '', publisher = found[5], retracted_by = found[6]}
+  local state = {status = found[3] or '', external = found[4] or '', publisher = found[5], retracted_by = found[6],
+    version = found[1]}
   state.revision_tag = found[1] and (found[1] .. '-' .. found[2]) or ''
   return state
 end
@@ -63,12 +76,15 @@ end
 --      for schedule also: due (RFC 3339) and due_ms
 -- Texts, in this order because each may be as long as an article: event up to its data, data, summary of the version for lists, data as
 --      stored
--- Returns BARRED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN | LABEL_CONFLICT | OVER_QUOTA |
---         OK entry
+-- `history`, in all functions that change articles: the replication id that the caller knows
+-- Returns SWITCHED history | BARRED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN |
+--         LABEL_CONFLICT | OVER_QUOTA | OK entry
 local function write(keys, args, argv)
   local event_head, data, summary, stored = unpack(argv, 2)
   local state_key, version_key, record, externals, articles, due = unpack(keys)
   local scheduled_key = state_key .. ':scheduled'
+  local switched = other_history(args)
+  if switched then return switched end
   if caller_is_barred(keys[8], args.now_ms) then return {'BARRED'} end
 
   -- The client library retries a call whose reply was lost: that is the same request, not a repeat of it.
@@ -156,8 +172,10 @@ end
 -- is first. An article that became due while its account was disabled is held instead.
 -- KEYS due, articles, stream; arguments: now (ms); limit, their maximum number; and the prefixes of the keys of article states (prefix),
 --      labels (label_names) and accounts (accounts)
--- Returns when the next one is due (ms) or '', then id and due time (ms) of each published article
+-- Returns SWITCHED history, or when the next one is due (ms) or '', then id and due time (ms) of each published article
 local function publish_due(keys, args)
+  local switched = other_history(args)
+  if switched then return switched end
   local answer = {''}
   local found = redis.call('ZRANGEBYSCORE', keys[1], '-inf', args.now, 'WITHSCORES', 'LIMIT', 0, args.limit)
   for at = 1, #found, 2 do
@@ -198,23 +216,57 @@ end
 -- Maximum number of retractions to remember that the index does not show yet, for installations in which nothing indexes them.
 local MAX_UNINDEXED = 10000
 
+-- Whether a failover may have lost the retraction of an article: it has no later version, and is not retracted in this one.
+local function may_lack_retraction(state, args)
+  local version, retracted = tonumber(state.version or 0), tonumber(args.number)
+  return version < retracted or version == retracted and state.status ~= 'retracted'
+end
+
+-- Brings an article to the version that was retracted, without its text.
+local function restore_before_retraction(keys, state, args)
+  if state.revision_tag == '' then
+    redis.call('HSET', keys[1], 'schema', args.schema, 'id', args.id, 'publisher', args.publisher, 'external_id', args.external,
+      'created_at', args.now)
+    redis.call('ZADD', keys[6], args.now_ms, args.id)
+    if args.external ~= '' then redis.call('HSETNX', keys[11], args.external, args.id) end
+    state.publisher = args.publisher
+  elseif state.status == 'scheduled' then
+    redis.call('HDEL', keys[1], 'embargo_until', 'held')
+    redis.call('DEL', keys[1] .. ':scheduled')
+    redis.call('ZREM', keys[10], args.id)
+  elseif state.status == 'retracted' then -- an earlier version is: the later one was lost
+    move_between_lists(keys[6], state.publisher, args.id, 'retracted', '')
+    state.status = ''
+  end
+  redis.call('HSET', keys[1], 'version', args.number, 'revision', 0)
+end
+
 -- Erases every version and stream entry of an article, and stores a tombstone instead.
 -- KEYS 1 state, 2 stream, 3 dead letters of the article, 4 API key of the caller, 5 idempotency record or '', 6 articles,
---      7 retractions that the index does not show yet, 8 time of the last erasure, 9 audit log, then every version document
+--      7 retractions that the index does not show yet, 8 time of the last erasure, 9 audit log, 10 due,
+--      11 external ids of the publisher, then every version document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
 --      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
 --      drafts (key of the drafts of the publisher's articles); by: 'operator' for a retraction by an operator, which prevents the
 --      publisher from publishing it again, or '';
 --      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event;
---      audit, the entry of the audit log, appended unless the article was retracted before in the same way
--- Returns BARRED | KEY_MISMATCH | REPEAT id | STALE | OK entry
+--      audit, the entry of the audit log, appended unless the article was retracted before in the same way;
+--      number (the version), publisher and external ('' for none): of the article; repeated: whether a failover may have lost the
+--      retraction and versions before it
+-- Returns SWITCHED history | BARRED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, args)
+  local switched = other_history(args)
+  if switched then return switched end
   if caller_is_barred(keys[4], args.now_ms) then return {'BARRED'} end
   if redis.call('HGET', keys[1], 'retraction') == args.write_token then return {'OK', ''} end
   local repeated = lookup_idempotency(keys[5], args.fingerprint)
   if repeated then return repeated end
   local state = read_state(keys[1])
-  if state.revision_tag ~= args.expected_tag then return {'STALE'} end
+  if args.repeated and may_lack_retraction(state, args) then
+    restore_before_retraction(keys, state, args)
+  elseif state.revision_tag ~= args.expected_tag then
+    return {'STALE'}
+  end
 
   record_idempotency(keys[5], args.fingerprint, args.id, args.schema, args.lifetime)
   local barred = args.by ~= '' and redis.call('HGET', keys[1], 'retracted_by') ~= args.by
@@ -222,7 +274,7 @@ local function retract(keys, args)
   if barred or state.status ~= 'retracted' then redis.call('XADD', keys[9], '*', 'entry', args.audit) end
   if state.status == 'retracted' then return {'OK', ''} end
   note_erasure(keys[8])
-  for i = 10, #keys do
+  for i = 12, #keys do
     local entry = redis.call('HGET', keys[i], 'entry')
     if entry then redis.call('XDEL', keys[2], entry) end
     redis.call('DEL', keys[i])
@@ -248,8 +300,10 @@ end
 --      7 idempotency record or '', 8 time of the last erasure, 9 audit log
 -- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms,
 --      media_names (prefix of the keys of images); audit, the entry of the audit log
--- Returns BARRED | KEY_MISMATCH | REPEAT id | STALE | OK
+-- Returns SWITCHED history | BARRED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, args)
+  local switched = other_history(args)
+  if switched then return switched end
   if caller_is_barred(keys[6], args.now_ms) then return {'BARRED'} end
   local repeated = lookup_idempotency(keys[7], args.fingerprint)
   if repeated then return repeated end
@@ -274,6 +328,7 @@ local function release(keys)
   return redis.call('HDEL', keys[1], 'retracted_by')
 end
 
+register('history', history, {'no-writes'})
 register('release', release)
 register('write', write)
 register('publish_due', publish_due)

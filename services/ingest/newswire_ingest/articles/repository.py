@@ -17,6 +17,7 @@ from newswire.timestamps import epoch_ms_ceil, rfc3339
 from newswire_ingest.articles.article_reader import ArticleReader
 from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.publishing import Version
+from newswire_ingest.articles.repeating_writer import RepeatingWriter
 from newswire_ingest.articles.store_result import DuePublication, StoreResult, parse_store_result
 from newswire_ingest.articles.write_context import NO_QUOTA, Quota, WriteContext
 from newswire_ingest.labels.repository import label_lines
@@ -38,7 +39,8 @@ class ArticleStore(ArticleReader):
         super().__init__(redis, keys)
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self.functions = publishing_functions(redis, keys)
-        self.command_batcher = CommandBatcher(self.functions)
+        self.writer = RepeatingWriter(self.functions)
+        self.command_batcher = CommandBatcher(self.writer.send)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
@@ -94,6 +96,8 @@ class ArticleStore(ArticleReader):
             keys.unindexed_retractions,
             keys.last_erasure,
             keys.audit_log,
+            keys.due,
+            keys.external(state.publisher),
             *(keys.version(state.id, number) for number in range(1, state.version + 1)),
         ]
         arguments = self._request_arguments(context, state.id, state.revision_tag) | {
@@ -107,6 +111,9 @@ class ArticleStore(ArticleReader):
             "tombstone": tombstone.decode(),
             "event": event.decode(),
             "audit": audit_entry.decode(),
+            "number": str(state.version),
+            "publisher": state.publisher,
+            "external": state.external_id or "",
         }
         with self._sending(state.id):
             return parse_store_result(await self.command_batcher.call_in_span("retract", keys_of_call, arguments))

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from newswire.auth.credentials import Caller
+from newswire.storage.replication import ReplicationBarrier
 from newswire_ingest.articles.batch import Batch
 from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
@@ -40,9 +41,11 @@ class BarredError(Exception):
 class ItemPublisher:
     """Publishes items in the name of a user."""
 
-    def __init__(self, articles: ArticleService, limits: Limits) -> None:
+    def __init__(self, articles: ArticleService, limits: Limits, barrier: ReplicationBarrier | None = None) -> None:
+        """Publish by a service. ``barrier``: confirms that replicas of Redis have an item before it counts as published."""
         self._articles = articles
         self._limits = limits
+        self._barrier = barrier
 
     async def publish(self, items: Sequence[Row], caller: Caller, *, silent: bool, dry_run: bool) -> list[Row]:
         """Return what became of each item, or would become.
@@ -59,7 +62,8 @@ class ItemPublisher:
         self, drafts: Sequence[dict[str, Any]], caller: Caller, *, silent: bool, dry_run: bool
     ) -> list[dict[str, Any]]:
         trial = DryRun(self._articles, self._limits) if dry_run else None
-        batch = Batch(self._articles, self._limits, WriteCommand(caller, "", ""), None, silent, trial)
+        barrier = None if dry_run else self._barrier
+        batch = Batch(self._articles, self._limits, WriteCommand(caller, "", ""), None, silent, trial, barrier)
         answers: dict[int, dict[str, Any]] = {}
         pending, fruitless = list(range(len(drafts))), 0
         while pending:
