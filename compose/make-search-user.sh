@@ -15,11 +15,12 @@ put() {  # path, body on stdin
   echo
 }
 
-# manage: `newswire reindex` creates a new index, sets its alias and settings, blocks writes while it is activated, and drops it.
-# cluster:monitor/health: to wait for the replicas of the new index. No other cluster privilege, and no other index.
+# What `newswire elasticsearch-role` prints: no other index, and no other cluster privilege.
 put role/newswire-search <<JSON
 {"cluster": ["cluster:monitor/health"],
- "indices": [{"names": ["${NEWSWIRE_NAMESPACE:-newswire}-articles-*"], "privileges": ["read", "write", "manage"]}]}
+ "indices": [{"names": ["${NEWSWIRE_NAMESPACE:-newswire}-articles-*"],
+              "privileges": ["read", "index", "create_index", "delete_index", "view_index_metadata", "indices:admin/refresh*",
+                             "indices:admin/aliases", "indices:admin/settings/update", "indices:admin/block/add*"]}]}
 JSON
 put user/newswire-search <<JSON
 {"password": "$SEARCH_INDEX_PASSWORD", "roles": ["newswire-search"], "full_name": "Newswire search"}

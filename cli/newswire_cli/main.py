@@ -20,6 +20,7 @@ from newswire_cli.commands import (
 )
 from newswire_cli.commands.backup import backup
 from newswire_cli.commands.doctor import doctor
+from newswire_cli.commands.elasticsearch_role import elasticsearch_role
 from newswire_cli.commands.export import export
 from newswire_cli.commands.import_articles import import_articles
 from newswire_cli.commands.listen import listen
@@ -74,6 +75,7 @@ for panel, commands in PANELS.items():
         app.command(name, rich_help_panel=panel)(command)
 app.command("portal-link", rich_help_panel="Administer")(portal_link)
 app.command("redis-acl", rich_help_panel="Operate")(redis_acl)
+app.command("elasticsearch-role", rich_help_panel="Operate")(elasticsearch_role)
 for name, group in GROUPS.items():
     app.add_typer(group.app, name=name, rich_help_panel="Administer")
 

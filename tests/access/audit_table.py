@@ -193,6 +193,7 @@ COMMANDS = (
     _none("newsletters dkim-key", "writes a file of the operator's, and stores nothing in Newswire"),
     _none("reindex|verify", DERIVED),
     _none("redis-acl", "prints the permissions of users in Redis, and changes nothing"),
+    _none("elasticsearch-role", "prints a role of Elasticsearch, and changes nothing"),
     _none("run|serve", "starts processes; what they change is recorded by them"),
 )
 

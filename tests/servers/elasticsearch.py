@@ -124,6 +124,7 @@ def _in_docker() -> Iterator[ElasticsearchServer]:
         .with_env("xpack.security.enabled", "true")
         .with_env("xpack.security.http.ssl.enabled", "false")
         .with_env("cluster.routing.allocation.disk.threshold_enabled", "false")
+        .with_env("path.repo", "/usr/share/elasticsearch/snapshots")
         .with_env("ELASTIC_PASSWORD", password)
         .with_env("ES_JAVA_OPTS", "-Xms512m -Xmx512m")
     )
@@ -160,8 +161,9 @@ def _on_this_machine(*, secured: bool = False, java_options: str = "") -> Iterat
             f"discovery.type: single-node\nnetwork.host: 127.0.0.1\nxpack.security.enabled: {str(secured).lower()}\n"
             "cluster.routing.allocation.disk.threshold_enabled: false\n"
             f"http.port: {port}\ntransport.port: {free_port()}\npath.data: {folder}/data\npath.logs: {folder}/logs\n"
+            f"path.repo: {folder}/snapshots\n"
         )
-        for name in ("data", "logs", "tmp"):
+        for name in ("data", "logs", "tmp", "snapshots"):
             (folder / name).mkdir()
         if secured:
             (folder / "config" / "users").write_text(f"operator:{OPERATOR_HASH}\n")

@@ -18,7 +18,7 @@ from newswire_cli.terminal.console import fail, say
 from newswire_cli.terminal.json_output import print_json
 from newswire_cli.terminal.progress import Progress
 from newswire_operations.stores import Stores
-from newswire_search.maintenance.reindex_state import read_progress, request_reindex
+from newswire_search.maintenance.reindex_state import mark_complete, read_progress, request_reindex
 from newswire_search.maintenance.reindexing import abandon, reindex
 from newswire_search.maintenance.verification import Comparison, Difference, VerificationReport, verify
 
@@ -83,10 +83,14 @@ def verify_index(data_dir: Path | None, *, repair: bool, as_json: bool) -> bool:
             await stores.redis.sadd(stores.keys.index_repair_queue, *ids)
             await _until_empty(stores, stores.keys.index_repair_queue)
 
+        identity = await opened.admin.identity()
         total = await stores.redis.zcard(stores.keys.articles)
         repair_function = request_repair if opened.read_only else comparison.repair
         with Progress("comparing", total) as progress:
-            return await verify(comparison, progress.update, repair_function if repair else None)
+            report = await verify(comparison, progress.update, repair_function if repair else None)
+        if not report.remaining and identity is not None and identity == await opened.admin.identity():
+            await mark_complete(stores.redis, stores.keys, identity)
+        return report
 
     report = with_index(data_dir, work)
     if as_json:

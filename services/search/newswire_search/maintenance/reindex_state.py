@@ -77,7 +77,8 @@ async def missing_articles_reason(redis: "Redis", keys: Keyspace, group: str, ad
     """Return why the index in use lacks articles that are on record, or None if it is complete.
 
     It is incomplete if it is not the index that the consumer group has written to: that one was deleted, or another release
-    made this one. The identity of an index is recorded when it is put into use.
+    made this one, or it is a restored snapshot. The identity of an index is recorded when it is put into use, and when a
+    comparison has found no difference.
     """
     identity = await admin.identity()
     if identity is None or await redis.sismember(keys.complete_indexes, identity):
@@ -87,7 +88,15 @@ async def missing_articles_reason(redis: "Redis", keys: Keyspace, group: str, ad
     ):
         await redis.sadd(keys.complete_indexes, identity)
         return None
-    return "the index was recreated and lacks articles that are on record: run `newswire reindex`"
+    return (
+        "the index was recreated and lacks articles that are on record: run `newswire reindex`, "
+        "or `newswire verify --repair` if a snapshot of it was restored"
+    )
+
+
+async def mark_complete(redis: "Redis", keys: Keyspace, identity: str) -> None:
+    """Record that the index with this identity has every article on record (`missing_articles_reason`)."""
+    await redis.sadd(keys.complete_indexes, identity)
 
 
 @asynccontextmanager

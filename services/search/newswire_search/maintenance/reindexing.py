@@ -41,6 +41,7 @@ from newswire_search.maintenance.reindex_state import (
     ReindexProgress,
     clear_reindex,
     exclusive,
+    mark_complete,
     read_progress,
 )
 from newswire_search.maintenance.verification import Comparison
@@ -254,7 +255,7 @@ class _Reindex:
             await self._admin.pause_writes()
             await self._follow(staging)
             await staging.refresh()
-            await self._redis.sadd(self._keys.complete_indexes, str(identity))
+            await mark_complete(self._redis, self._keys, str(identity))
             await self._admin.swap(staging)
         except BaseException:
             if await self._admin.in_use() != staging.name:
