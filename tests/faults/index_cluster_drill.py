@@ -1,6 +1,7 @@
 """Any one of three Elasticsearch nodes is killed, restarted, or hangs: readers go on searching, and nothing is lost.
 
-``python -m tests.faults.index_cluster_drill`` does each to each node, under load with corrections and retractions, and counts.
+``python -m tests.faults.index_cluster_drill`` does each to each node, under load with corrections and retractions, and counts. The
+nodes include the one that the setting names first, and the elected master.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rich.console import Console
 from tests.faults.run import verdict
 from tests.faults.stand import Stand, stand, under_load
 from tests.servers.elasticsearch import ElasticsearchServer
-from tests.servers.elasticsearch_cluster import NODES, Node, elasticsearch_cluster, wait_until_green
+from tests.servers.elasticsearch_cluster import NODES, Node, elasticsearch_cluster, master, wait_until_green
 
 READERS = 4
 FAILED_SHARE = 1 / 200
@@ -88,8 +89,8 @@ async def hang(node: Node, other: Node) -> None:
 FAULTS = (kill, restart, hang)
 
 
-async def drill(nodes: list[Node], folder: Path, rate: float) -> bool:
-    """Run all faults on all nodes, and return whether everything that is promised held."""
+async def drill(nodes: list[Node], folder: Path, rate: float, only: str = "") -> bool:
+    """Run the faults whose name holds ``only`` on all nodes, and return whether everything that is promised held."""
     urls = ",".join(node.url for node in nodes)
     async with stand(
         folder,
@@ -100,7 +101,7 @@ async def drill(nodes: list[Node], folder: Path, rate: float) -> bool:
     ) as built:
         kept = True
         async with under_load(built):
-            for fault in FAULTS:
+            for fault in (each for each in FAULTS if only in each.__name__):
                 for number, node in enumerate(nodes):
                     kept &= await _one(built, fault.__name__, fault(node, nodes[number - 1]), node)
         found = await verdict(built)
@@ -113,6 +114,7 @@ async def drill(nodes: list[Node], folder: Path, rate: float) -> bool:
 async def _one(built: Stand, name: str, happening: Coroutine[None, None, None], node: Node) -> bool:
     answers: Counter[str] = Counter()
     slowest = [0.0]
+    role = ", the master" if await asyncio.to_thread(master, node) == node.name else ""
     async with searching(built.sites("search")[0], answers, slowest):
         await asyncio.sleep(2)
         await happening
@@ -121,7 +123,7 @@ async def _one(built: Stand, name: str, happening: Coroutine[None, None, None], 
     good = failed <= answers.total() * FAILED_SHARE
     mark = "[green]kept[/]" if good else "[red]broken[/]"
     console.print(
-        f"{mark} {name} {node.name}: {failed} of {answers.total()} searches failed, slowest {slowest[0]:.1f} s",
+        f"{mark} {name} {node.name}{role}: {failed} of {answers.total()} searches failed, slowest {slowest[0]:.1f} s",
         dict(answers),
     )
     return good
@@ -131,9 +133,10 @@ def main() -> int:
     """Run the drill; the exit code is 0 if everything that is promised held."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.index_cluster_drill", description=__doc__)
     parser.add_argument("--rate", type=float, default=10, help="articles a second")
+    parser.add_argument("--only", default="", help="faults whose name holds this")
     given = parser.parse_args()
     with elasticsearch_cluster() as nodes, tempfile.TemporaryDirectory(prefix="newswire-drill-") as folder:
-        return 0 if asyncio.run(drill(nodes, Path(folder), given.rate)) else 1
+        return 0 if asyncio.run(drill(nodes, Path(folder), given.rate, given.only)) else 1
 
 
 if __name__ == "__main__":

@@ -68,13 +68,23 @@ class Node:
             self._process.wait()
             self._process = None
 
+    def pids(self) -> list[int]:
+        """Return the ids of its processes: the launcher, and the server once it runs."""
+        if self._process is None:
+            return []
+        try:
+            return [
+                self._process.pid,
+                *(child.pid for child in psutil.Process(self._process.pid).children(recursive=True)),
+            ]
+        except psutil.NoSuchProcess:
+            return []
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its processes."""
-        assert self._process is not None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(self._process.pid)
-            for process in (*parent.children(recursive=True), parent):
-                process.send_signal(number)
+        for pid in reversed(self.pids()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).send_signal(number)
 
 
 @contextmanager
@@ -116,3 +126,10 @@ def wait_until_green(node: Node, number: int, seconds: float = 240) -> None:
         except OSError:
             time.sleep(0.3)
     raise RuntimeError(f"the cluster is not green after {seconds:.0f} s")
+
+
+def master(node: Node) -> str:
+    """Return the name of the elected master, as a node sees it."""
+    with urllib.request.urlopen(f"{node.url}/_cat/master?h=node&master_timeout=10s", timeout=20) as answer:
+        name: str = answer.read().decode().strip()
+    return name

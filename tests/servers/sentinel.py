@@ -84,12 +84,16 @@ class Watched:
         return await self.until_switched(before)
 
     def restart(self, port: int) -> None:
-        """Start a server that was killed, with the configuration that it had."""
-        self.servers[port].wait(10)
-        self.servers[port] = subprocess.Popen([str(get_binary_path()), str(self.folder / str(port) / "valkey.conf")])
+        """Start a server or Sentinel that was killed, with the configuration that it had."""
+        processes, role = (self.sentinels, ["--sentinel"]) if port in self.sentinels else (self.servers, [])
+        processes[port].wait(10)
+        processes[port] = subprocess.Popen(
+            [str(get_binary_path()), str(self.folder / str(port) / "valkey.conf"), *role]
+        )
 
     def send(self, port: int, number: signal.Signals) -> None:
-        self.servers[port].send_signal(number)
+        """Send a signal to a server or Sentinel."""
+        (self.sentinels if port in self.sentinels else self.servers)[port].send_signal(number)
 
 
 @asynccontextmanager
