@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
+from newswire.observability import metrics
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import RewriteNotAllowedError, keep_rewriting, note_erasure, rewrite_if_due
 from newswire.storage.redis_client import open_redis
@@ -137,10 +138,14 @@ async def test_a_forbidden_rewrite_is_logged(
         monkeypatch.setattr("newswire.storage.disk_erasure.SECONDS_BETWEEN_CHECKS", 0.01)
         stopping = asyncio.Event()
         loop = asyncio.create_task(
-            keep_rewriting(own.redis, own.redis, own.keys, timedelta(milliseconds=1), stopping, store="records")
+            keep_rewriting(own.redis, own.redis, own.keys, timedelta(seconds=1), stopping, store="records")
         )
         async with asyncio.timeout(30):
             while "cannot be rewritten from here" not in caplog.text:
+                await asyncio.sleep(0.02)
+            overdue = metrics.disk_erasure_overdue.labels("records")._value
+            said = overdue.get()
+            while overdue.get() <= said:  # it is not asked again at once, but the metric goes on
                 await asyncio.sleep(0.02)
         stopping.set()
         await loop

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from newswire.auth.accounts import limit_account
@@ -12,6 +13,7 @@ from newswire.http.problem_handlers import as_problem
 from newswire.keys import Keyspace
 from newswire.rate_limits import RatePolicy
 from newswire.storage.memory_guard import MemoryGuard
+from newswire.storage.redis_client import open_redis
 from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.repository import publishing_functions
 from newswire_ingest.limits.errors import RateExceededError
@@ -19,6 +21,7 @@ from newswire_ingest.limits.limits import Limits, seconds_until_midnight
 from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
+from tests.servers.valkey import embedded_valkey
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -138,3 +141,22 @@ async def test_an_account_may_have_a_rate_of_its_own(ingest: Ingest, publisher: 
     await limit_account(ingest.redis, ingest.keys, "Harbour Gazette", {"publish_rate": 0.1})
     answers = [await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 429]
+
+
+async def test_the_metric_of_memory_follows_the_limit_and_ends_with_it() -> None:
+    def fill() -> float | None:
+        labels = {"server": f"127.0.0.1:{server.port}", "writers": "publishing"}
+        return REGISTRY.get_sample_value("newswire_memory_guard_fill_ratio", labels)
+
+    with embedded_valkey() as server:
+        async with open_redis(f"redis://127.0.0.1:{server.port}/0") as redis:
+            guard = MemoryGuard(redis, 0.5)
+            await guard.measure()
+            assert fill() is None
+            used = (await redis.info("memory"))["used_memory"]
+            await redis.config_set("maxmemory", used * 4)
+            await guard.measure()
+            assert fill() == pytest.approx(0.5, rel=0.1)
+            await redis.config_set("maxmemory", 0)
+            await guard.measure()
+            assert fill() is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from standardwebhooks.webhooks import Webhook
@@ -16,9 +17,10 @@ from newswire.observability.audit import COMMAND_LINE
 from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult
+from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
-from tests.notify.conftest import RETENTION, Desk, Receiver, until
+from tests.notify.conftest import RETENTION, SITE, Desk, Receiver, until
 
 
 async def test_a_version_arrives_signed_once_per_subscription(desk: Desk, receiver: Receiver) -> None:
@@ -412,3 +414,34 @@ async def test_kept_responses_are_bounded(desk: Desk, redis: Redis, receiver: Re
     assert await redis.exists(newest)
     await desk.retract(last)
     assert not await redis.exists(newest)
+
+
+async def test_metrics_say_how_long_deliveries_wait_and_how_attempts_ended(desk: Desk, receiver: Receiver) -> None:
+    async def waiting() -> float:
+        await DeliveryProgressPublisher(desk.queue, desk.broker, desk.keys, SITE)._publish()
+        return REGISTRY.get_sample_value("newswire_webhook_queue_age_seconds") or 0.0
+
+    def attempts(what: str, result: str) -> float:
+        name = f"newswire_webhook_attempt_duration_seconds_{what}"
+        return REGISTRY.get_sample_value(name, {"result": result}) or 0.0
+
+    async def slowly() -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response(status=204)
+
+    assert await waiting() == 0
+    desk.clock.now = time.time() - 40
+    await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("a1")
+    assert 40 <= await waiting() < 60
+    before = {result: (attempts("count", result), attempts("sum", result)) for result in ("2xx", "5xx")}
+    receiver.answer("/a", 503)
+    desk.clock.now = time.time()
+    await desk.deliver()
+    assert await waiting() == 0, "it waits for its next attempt, not for a worker"
+    receiver.answers["/a"] = slowly
+    desk.clock.now += RETRY_DELAYS_SECONDS[0] * 2
+    await desk.deliver()
+    counts = {result: attempts("count", result) - count for result, (count, _) in before.items()}
+    assert counts == {"2xx": 1, "5xx": 1}
+    assert 0.3 <= attempts("sum", "2xx") - before["2xx"][1] < 3

@@ -71,8 +71,10 @@ hub_verifications = Counter(
 hub_subscriptions = Gauge("newswire_hub_subscriptions", "Subscriptions at the WebSub hub")
 mails = Counter("newswire_mails", "Mails of newsletters by what came of an attempt", ["outcome"])
 mail_server_up = Gauge(
-    "newswire_mail_server_up", "Whether the last attempt reached the mail server and its login worked"
+    "newswire_mail_server_up",
+    "Whether the last attempt reached the mail server and its login worked; 1 before the first",
 )
+mail_server_up.set(1)
 mail_sender_refused = Counter(
     "newswire_mail_sender_refused", "Mails that a receiver refused because of their sender or content"
 )

@@ -43,11 +43,12 @@ async def note_erasure(records: "Redis", keys: Keyspace) -> None:
 
 
 async def rewrite_if_due(
-    redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, *, store: str
+    redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, *, store: str, allowed: bool = True
 ) -> bool:
     """Rewrite the file of a server if erased text has been in it for too long; return whether it was rewritten.
 
     ``records`` is the Redis in which erasures are recorded, ``store`` the name of the server in the state that is stored there.
+    ``allowed``: False if the server has lately refused; then only the metric is set.
 
     Raises:
         RewriteNotAllowedError: the server does not allow its client to do that.
@@ -66,6 +67,8 @@ async def rewrite_if_due(
     if now < due:
         return False
     overdue.set((now - due) / 1000)
+    if not allowed:
+        return False
     if not await redis.set(f"{state}:lease", "1", nx=True, ex=int(REWRITE_SECONDS)):
         return False  # another replica is rewriting it
     try:
@@ -102,13 +105,13 @@ async def keep_rewriting(
     redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, stopping: asyncio.Event, *, store: str
 ) -> None:
     """Rewrite the file whenever it is due, until stopping is set; do nothing if ``older_than`` is zero."""
-    wait = SECONDS_BETWEEN_CHECKS
-    while older_than and not await pause(stopping, wait):
-        wait = SECONDS_BETWEEN_CHECKS
+    refused_until = 0.0
+    while older_than and not await pause(stopping, SECONDS_BETWEEN_CHECKS):
+        allowed = time.monotonic() >= refused_until
         try:
-            await rewrite_if_due(redis, records, keys, older_than, store=store)
+            await rewrite_if_due(redis, records, keys, older_than, store=store, allowed=allowed)
         except RewriteNotAllowedError as error:
-            wait = max(wait, older_than.total_seconds())
+            refused_until = time.monotonic() + older_than.total_seconds()
             log.warning(
                 "the append-only file cannot be rewritten from here: retracted text stays in it until the server does so",
                 extra={"store": store, "reason": str(error)},

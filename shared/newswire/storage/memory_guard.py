@@ -31,6 +31,7 @@ class MemoryGuard:
         self._redis = redis
         self._share = share
         self._writers = writers
+        self._limited = False
 
     async def check(self) -> str | None:
         """Measure, and return why writes must stop: a check of `/status`."""
@@ -52,10 +53,14 @@ class MemoryGuard:
         """Measure, and return how many bytes of the share are left."""
         memory = await self._redis.info("memory")
         used, limit = memory["used_memory"], memory["maxmemory"]
+        server = server_name(self._redis.connection_pool)
         if limit:
-            server = server_name(self._redis.connection_pool)
             metrics.redis_memory.labels(server).set(used / limit)
             metrics.memory_guard_fill.labels(server, self._writers).set(used / (limit * self._share))
+        elif self._limited:  # the limit was lifted: its shares would stay as they were
+            metrics.redis_memory.remove(server)
+            metrics.memory_guard_fill.remove(server, self._writers)
+        self._limited = bool(limit)
         share = self._share if self.full is None else self._share * REOPEN_FRACTION
         left = limit * share - used if limit else math.inf
         full = None

@@ -38,7 +38,6 @@ class Attempts:
         self._bounces = bounces
         self.unavailable: str | None = None
         """Why the mail server cannot be used."""
-        metrics.mail_server_up.set(1)
 
     @property
     def now(self) -> datetime:
