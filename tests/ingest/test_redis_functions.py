@@ -68,7 +68,7 @@ class Store:
             keys.key("key", "k1"),
             quota,
         ]
-        texts = [b'{"specversion":"1.0","data":', b'{"title":"A"}', b'{"title":"A"}', b"\x00stored"]
+        texts = [b'{"specversion":"1.0","data":{"title":"A"}}', b'{"title":"A"}', b"\x00stored"]
         return await self.functions.call("write", names, named | changes, texts)
 
     async def schedule(self, id_: str = "a1", tag: str = "", number: int = 1, due_ms: int = 5, **changes: Any) -> Any:

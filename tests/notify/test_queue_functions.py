@@ -589,6 +589,22 @@ async def test_trim_histories_removes_what_is_old_and_counts_what_goes_early(des
     assert (await fields(desk, "history", mine.id))["removed"] == "1"
 
 
+async def test_settle_and_claim_schedules_a_trim_at_once_only_beyond_the_limit(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+
+    async def next_trim(event: str, history_bytes: int) -> float:
+        delivery = await enqueued(desk, mine, event)
+        await settle_and_claim(desk, limit=1)
+        await settle_and_claim(desk, result(delivery, **DELIVERED), history_bytes=history_bytes)
+        return await desk.redis.zscore(desk.queue.key("histories"), mine.id) / 1000
+
+    first = clock.now
+    assert await next_trim("a1.1", 10**6) == pytest.approx(first + KEEP / 1000 + 0.001)
+    clock.now += 10
+    assert await next_trim("a2.1", 10**6) == pytest.approx(first + KEEP / 1000 + 0.001)
+    assert await next_trim("a3.1", 2000) == pytest.approx(clock.now)
+
+
 async def test_trim_histories_leaves_a_replayed_delivery(desk: Desk, clock: Clock) -> None:
     mine = await desk.subscribe(URL)
     delivery = await ended(desk, mine)

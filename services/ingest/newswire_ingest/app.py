@@ -11,6 +11,7 @@ from newswire.asyncapi import ArticleEvent
 from newswire.http.application import Service
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire.messaging.claiming_client import AT_LENGTH
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
 from newswire.messaging.requests import RequestBroker
@@ -89,7 +90,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     browsers, workspace = BrowserSessions(users.sessions, settings), Workspace(settings.site_name)
     sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
-    broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
+    member = GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit)
+    broker = EventBroker(member, gather=AT_LENGTH)
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
     broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)

@@ -14,6 +14,7 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Service
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire.messaging.claiming_client import BRIEFLY
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.requests import RequestBroker
@@ -114,7 +115,7 @@ async def service(
         memory = MemoryGuard(redis, MAX_MEMORY_FRACTION, "deliveries")
         barrier = ReplicationBarrier(records, keys, own.redis_min_replicas)
         member = GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit, barrier=barrier)
-        broker = EventBroker(member, gather=True)
+        broker = EventBroker(member, gather=BRIEFLY)
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)
         matcher = Matcher(redis, keys)

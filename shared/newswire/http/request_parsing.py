@@ -39,6 +39,7 @@ MAX_VALUES = 2_000
 _HOLDERS = (dict, list)
 JSON = "application/json"
 SINGLE_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
+_SINGLE = frozenset(name.lower().encode() for name in SINGLE_HEADERS)
 
 _TRAILING_NAME = re.compile(r"\{(\w+):path\}$")
 """The end of a route whose last part is an identifier that may contain slashes."""
@@ -155,9 +156,10 @@ def check_address(request: Request) -> None:
 
 def check_single_headers(request: Request) -> None:
     """Reject duplicate `Authorization`, `Content-Type` or `Idempotency-Key` headers (400)."""
-    for name in SINGLE_HEADERS:
-        if len(request.headers.getlist(name)) > 1:
-            raise malformed(name, "was sent more than once", "send this header once")
+    sent = [name for name, _ in request.scope["headers"] if name in _SINGLE]
+    if len(sent) > len(set(sent)):
+        twice = next(name for name in SINGLE_HEADERS if sent.count(name.lower().encode()) > 1)
+        raise malformed(twice, "was sent more than once", "send this header once")
 
 
 def check_media_type(request: Request, *accepted: str) -> None:

@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.events import FIELD, CloudEvent
 from newswire.messaging.batches import batch_parser, decoded_body
-from newswire.messaging.claiming_client import ClaimingClient
+from newswire.messaging.claiming_client import ClaimingClient, Gathering
 from newswire.messaging.delivery import AtLeastOnceMiddleware
 from newswire.messaging.group_member import GroupMember
 from newswire.storage.redis_errors import reason
@@ -82,11 +82,11 @@ class _GroupRead(StreamSub[Literal[True]]):
 class EventBroker(RedisBroker):
     """Consumes one stream as a member of a consumer group, and publishes to any stream."""
 
-    def __init__(self, member: GroupMember, *, only: str | None = None, gather: bool = False) -> None:
+    def __init__(self, member: GroupMember, *, only: str | None = None, gather: Gathering | None = None) -> None:
         """Consume as ``member``.
 
-        ``only``: the one event type that its handlers need, if there is just one. ``gather``: while many events come, wait up to
-        10 ms for further ones, which are handled together.
+        ``only``: the one event type that its handlers need, if there is just one. ``gather``: how long to wait for further events
+        while many come; they are handled together.
         """
         self.member = member
         self.client = ClaimingClient(member, gather=gather)

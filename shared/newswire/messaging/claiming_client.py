@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -20,10 +20,23 @@ log = logging.getLogger(__name__)
 
 BUSY_ENTRIES_PER_SECOND = 100.0
 """The rate from which entries are gathered. Below it, each is handled as soon as it comes."""
+MANY_ENTRIES_PER_SECOND = 300.0
+"""The rate from which reads wait longer, in proportion: batches of more entries then save more than the wait costs."""
 RATE_SECONDS = 0.1
 """The time over which the rate is averaged."""
-GATHER_SECONDS, GATHERED_ENTRIES = 0.01, 8
-"""The longest wait for further entries, and how many are waited for: a batch costs as much as many of its entries."""
+
+
+class Gathering(NamedTuple):
+    """The longest wait for further entries, and how many are waited for: a batch costs as much as many of its entries."""
+
+    seconds: float
+    entries: int
+
+
+BRIEFLY = Gathering(0.01, 16)
+"""For events whose effects somebody waits for."""
+AT_LENGTH = Gathering(0.25, 200)
+"""For reports, which may be shown a moment later."""
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
@@ -33,7 +46,8 @@ CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
 class ReadPace:
     """When a consumer reads next, by the rate at which entries came."""
 
-    def __init__(self) -> None:
+    def __init__(self, gathering: Gathering) -> None:
+        self._gathering = gathering
         self._rate = 0.0
         self._read_at = -math.inf
 
@@ -47,7 +61,8 @@ class ReadPace:
         """Return how long to wait before the next read, since the last one ended."""
         if self._rate < BUSY_ENTRIES_PER_SECOND:
             return 0.0
-        return self._read_at + min(GATHER_SECONDS, GATHERED_ENTRIES / self._rate) - now
+        seconds = self._gathering.seconds * max(1.0, self._rate / MANY_ENTRIES_PER_SECOND)
+        return self._read_at + min(seconds, self._gathering.entries / self._rate) - now
 
 
 class ClaimingClient(ObservedRedis):
@@ -57,10 +72,10 @@ class ClaimingClient(ObservedRedis):
     it: this client waits until they are over, and creates a lost group again at its checkpoint.
     """
 
-    def __init__(self, member: GroupMember, *, gather: bool = False) -> None:
-        """``gather``: while many entries come, wait a moment between reads, so that a batch has several."""
+    def __init__(self, member: GroupMember, *, gather: Gathering | None = None) -> None:
+        """``gather``: how long to wait between reads while many entries come, so that a batch has several."""
         super().__init__(connection_pool=member.redis.connection_pool)
-        self._pace = ReadPace() if gather else None
+        self._pace = ReadPace(gather) if gather else None
         self.drained = asyncio.Event()
         """Set once the consumer is stopping and all entries that were read are handled."""
         self._member = member

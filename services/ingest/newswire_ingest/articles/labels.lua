@@ -11,13 +11,14 @@
 local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
 
 -- Whether every label has the spelling of its merge, or else of its account. A label that is new to the account may have any spelling.
+-- Also returns what `add_labels` needs: the account's record of each label by its field, '' for none.
 local function labels_are_canonical(names, account, labels)
-  local fields, spellings, rewritten = {}, {}, {}
+  local fields, spellings, rewritten, records = {}, {}, {}, {}
   for kind, folded, spelling, differs in string.gmatch(labels, LINE) do
     fields[#fields + 1] = kind .. '\t' .. folded
     spellings[#fields], rewritten[#fields] = spelling, differs == '1'
   end
-  if #fields == 0 then return true end
+  if #fields == 0 then return true, records end
   local merged = redis.call('HMGET', names .. 'merged', unpack(fields))
   local own = redis.call('HMGET', names .. 'merged:' .. account, unpack(fields))
   local used = redis.call('HMGET', names .. 'of:' .. account, unpack(fields))
@@ -25,25 +26,34 @@ local function labels_are_canonical(names, account, labels)
     local known = merged[i] or own[i] or string.match(used[i] or '', '\t(.*)$')
     if known and known ~= spelling then return false end
     if not known and rewritten[i] then return false end
+    records[fields[i]] = used[i] or ''
   end
-  return true
+  return true, records
 end
 
--- Counts an article for labels; each has kind, folded and spelling.
-local function add_labels(names, account, labels)
-  if #labels == 0 then return end
-  local fields, records, changed = {}, {}, {}
+-- The account's record of each label by its field, '' for none.
+local function label_records(names, account, labels)
+  local fields, records = {}, {}
   for i, label in ipairs(labels) do fields[i] = label.kind .. '\t' .. label.folded end
   for i, used in ipairs(redis.call('HMGET', names .. 'of:' .. account, unpack(fields))) do records[fields[i]] = used or '' end
-  for i, label in ipairs(labels) do
+  return records
+end
+
+-- Counts an article for labels; each has kind, folded and spelling. `records`: those of `label_records`, if they were read.
+local function add_labels(names, account, labels, records)
+  if #labels == 0 then return end
+  local changed = {}
+  records = records or label_records(names, account, labels)
+  for _, label in ipairs(labels) do
+    local field = label.kind .. '\t' .. label.folded
     if tonumber(redis.call('ZINCRBY', names .. label.kind, 1, label.spelling)) == 1 then
       redis.call('ZADD', names .. 'spelled:' .. label.kind, 0, label.folded .. '\t' .. label.spelling)
     end
     redis.call('ZINCRBY', names .. 'forms:' .. label.kind, 1, label.folded)
-    local articles, first = string.match(records[fields[i]], '^(%d+)\t(.*)$')
-    records[fields[i]] = string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or label.spelling)
+    local articles, first = string.match(records[field], '^(%d+)\t(.*)$')
+    records[field] = string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or label.spelling)
+    changed[#changed + 1], changed[#changed + 2] = field, records[field]
   end
-  for field, record in pairs(records) do changed[#changed + 1], changed[#changed + 2] = field, record end
   redis.call('HSET', names .. 'of:' .. account, unpack(changed))
 end
 
@@ -65,27 +75,29 @@ local function take_label(names, account, kind, folded, spelling)
   end
 end
 
--- Counts a published article for these labels instead of its previous ones, which its state stores as lines of kind, folded form
--- and spelling. '' if the article is no longer published.
-local function count_labels(names, account, state_key, labels)
+-- Counts a published article for these labels ('' if it is no longer published) instead of its previous ones, which its state stores
+-- as lines of kind, folded form and spelling. Returns these lines of the new ones. `records`: see `add_labels`.
+local function count_labels(names, account, previous, labels, records)
   local counted, kept, added = {}, {}, {}
-  for line in string.gmatch(redis.call('HGET', state_key, 'labels') or '', '[^\n]+') do counted[line] = true end
+  for line in string.gmatch(previous, '[^\n]+') do counted[line] = true end
   for kind, folded, spelling in string.gmatch(labels, LINE) do
     local line = kind .. '\t' .. folded .. '\t' .. spelling
     kept[#kept + 1] = line
     if not counted[line] then added[#added + 1] = {kind = kind, folded = folded, spelling = spelling} end
     counted[line] = nil
   end
-  add_labels(names, account, added)
+  add_labels(names, account, added, records)
   for line in pairs(counted) do
     local kind, folded, spelling = string.match(line, '^(%a+)\t([^\t]*)\t(.*)$')
     if kind then take_label(names, account, kind, folded, spelling) end
   end
-  if #kept > 0 then
-    redis.call('HSET', state_key, 'labels', table.concat(kept, '\n'))
-  else
-    redis.call('HDEL', state_key, 'labels')
-  end
+  return table.concat(kept, '\n')
+end
+
+-- Counts a published article for its labels, and stores them in its state.
+local function store_labels(names, account, state_key, previous, labels)
+  local lines = count_labels(names, account, previous, labels)
+  if lines ~= '' then redis.call('HSET', state_key, 'labels', lines) elseif previous ~= '' then redis.call('HDEL', state_key, 'labels') end
 end
 
 -- The most frequent spelling of a label, or nil.
@@ -132,7 +144,7 @@ end
 
 -- KEYS state; arguments: names, account, labels. Counts a restored article for its labels.
 local function restore_labels(keys, args)
-  count_labels(args.names, args.account, keys[1], args.labels)
+  store_labels(args.names, args.account, keys[1], redis.call('HGET', keys[1], 'labels') or '', args.labels)
   return 1
 end
 

@@ -42,11 +42,15 @@ end
 
 -- Reads the fields of an article's state on which decisions depend. `revision_tag` is 'version-revision', or '' if there is no article.
 local function read_state(key)
-  local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher', 'retracted_by')
+  local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher', 'retracted_by', 'labels')
   local state = {status = found[3] or '', external = found[4] or '', publisher = found[5], retracted_by = found[6],
-    version = found[1]}
+    version = found[1], labels = found[7] or ''}
   state.revision_tag = found[1] and (found[1] .. '-' .. found[2]) or ''
   return state
+end
+
+local function add_fields(fields, ...)
+  for _, each in ipairs({...}) do fields[#fields + 1] = each end
 end
 
 -- Appends the event to the stream and stores the version. `version` and `state_fields` are lists of fields and values; `before` is
@@ -74,21 +78,22 @@ end
 --      for publish and schedule also: number (version or revision), source_version ('' for none), published_at, label_names (prefix of
 --      the label keys), labels, media_names (prefix of the keys of images), media (a list of the files that it uses);
 --      for schedule also: due (RFC 3339) and due_ms
--- Texts, in this order because each may be as long as an article: event up to its data, data, summary of the version for lists, data as
---      stored
+-- Texts, in this order because each may be as long as an article: event, summary of the version for lists, data as stored
 -- `history`, in all functions that change articles: the replication id that the caller knows
 -- Returns SWITCHED history | BARRED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN |
 --         LABEL_CONFLICT | OVER_QUOTA | OK entry
 local function write(keys, args, argv)
-  local event_head, data, summary, stored = unpack(argv, 2)
+  local event, summary, stored = unpack(argv, 2)
   local state_key, version_key, record, externals, articles, due = unpack(keys)
   local scheduled_key = state_key .. ':scheduled'
   local switched = other_history(args)
   if switched then return switched end
   if caller_is_barred(keys[8], args.now_ms) then return {'BARRED'} end
 
+  local state = read_state(state_key)
+  local is_new = state.revision_tag == ''
   -- The client library retries a call whose reply was lost: that is the same request, not a repeat of it.
-  if args.action ~= 'nothing' then
+  if args.action ~= 'nothing' and not is_new then
     local written = redis.call('HMGET', version_key, 'write_token', 'entry')
     if written[1] == args.write_token then return {'OK', written[2]} end
     if args.action == 'schedule' and redis.call('HGET', scheduled_key, 'write_token') == args.write_token then
@@ -102,7 +107,6 @@ local function write(keys, args, argv)
   end
   if repeated then return repeated end
 
-  local state = read_state(state_key)
   local names = args.external ~= '' and args.external ~= state.external
   local owner = names and redis.call('HGET', externals, args.external)
   if owner then
@@ -115,31 +119,29 @@ local function write(keys, args, argv)
   end
   if state.revision_tag ~= args.expected_tag then return {'STALE'} end
   if args.action ~= 'nothing' and state.retracted_by == 'operator' then return {'TAKEN_DOWN'} end
-  if args.action ~= 'nothing' and not labels_are_canonical(args.label_names, args.publisher, args.labels) then
-    return {'LABEL_CONFLICT'}
-  end
-  if args.action ~= 'nothing' and state.revision_tag == '' and not within_quota(keys[9], args.quota) then
-    return {'OVER_QUOTA'}
-  end
+  local canonical, records = true, nil
+  if args.action ~= 'nothing' then canonical, records = labels_are_canonical(args.label_names, args.publisher, args.labels) end
+  if not canonical then return {'LABEL_CONFLICT'} end
+  if args.action ~= 'nothing' and is_new and not within_quota(keys[9], args.quota) then return {'OVER_QUOTA'} end
 
   record_idempotency(record, args.fingerprint, args.id, args.schema, args.lifetime)
   if args.action == 'nothing' then return {'OK', ''} end
   use_media(args.media_names, args.publisher, 'article.' .. args.id, args.media)
   if names then redis.call('HSET', externals, args.external, args.id) end
-  if state.revision_tag == '' then
-    redis.call('HSET', state_key, 'schema', args.schema, 'id', args.id, 'publisher', args.publisher,
-      'fingerprint', args.fingerprint, 'created_at', args.now)
-    redis.call('ZADD', articles, args.now_ms, args.id)
-  end
   local fields = {'external_id', args.external, 'key', args.key, 'updated_at', args.now,
     'source_version', args.source_version, 'published_at', args.published_at}
+  if is_new then
+    add_fields(fields, 'schema', args.schema, 'id', args.id, 'publisher', args.publisher, 'fingerprint', args.fingerprint,
+      'created_at', args.now)
+    redis.call('ZADD', articles, args.now_ms, args.id)
+  end
   local document = {'schema', args.schema, 'document', stored, 'key', args.key, 'write_token', args.write_token,
     'about', summary}
   if args.action == 'publish' then
     move_between_lists(articles, args.publisher, args.id, state.status, 'published')
-    fields[#fields + 1], fields[#fields + 2] = 'version', args.number
-    count_labels(args.label_names, args.publisher, state_key, args.labels)
-    local event = event_head .. data .. '}'
+    add_fields(fields, 'version', args.number)
+    local lines = count_labels(args.label_names, args.publisher, state.labels, args.labels, records)
+    if lines ~= '' then add_fields(fields, 'labels', lines) elseif state.labels ~= '' then redis.call('HDEL', state_key, 'labels') end
     local entry = append_version(state_key, version_key, scheduled_key, due, keys[7], args.id, state.status, event, document, fields)
     return {'OK', entry}
   end
@@ -147,7 +149,7 @@ local function write(keys, args, argv)
   redis.call('HDEL', state_key, 'held')
   redis.call('HSET', state_key, 'status', 'scheduled', 'version', 0, 'revision', args.number, 'embargo_until', args.due,
     unpack(fields))
-  redis.call('HSET', scheduled_key, 'event', event_head .. data .. '}', 'labels', args.labels, 'revision', args.number,
+  redis.call('HSET', scheduled_key, 'event', event, 'labels', args.labels, 'revision', args.number,
     'due', args.due, unpack(document))
   redis.call('ZADD', due, args.due_ms, args.id)
   return {'OK', ''}
@@ -191,7 +193,7 @@ local function publish_due(keys, args)
       move_between_lists(keys[2], state.publisher, id, 'scheduled', 'published')
       append_version(state_key, state_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1], version,
         {'version', 1, 'updated_at', kept[7]})
-      count_labels(args.label_names, state.publisher, state_key, kept[8] or '')
+      store_labels(args.label_names, state.publisher, state_key, state.labels, kept[8] or '')
       answer[#answer + 1] = id
       answer[#answer + 1] = found[at + 1]
     else
@@ -285,7 +287,7 @@ local function retract(keys, args)
   end
   redis.call('DEL', keys[3])
   move_between_lists(keys[6], state.publisher, args.id, state.status, 'retracted')
-  count_labels(args.label_names, state.publisher, keys[1], '')
+  store_labels(args.label_names, state.publisher, keys[1], state.labels, '')
   erase_images(args, state.publisher)
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', args.tombstone, 'updated_at', args.now,

@@ -192,7 +192,7 @@ class ArticleStore(ArticleReader):
             arguments |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
-        texts = (version.event_prefix, data, version.about, pack(data))
+        texts = (b"%b%b}" % (version.event_prefix, data), version.about, pack(data))
         if due:
             return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
         with self._sending(version.id):

@@ -183,7 +183,11 @@ local function settle(p, s, now, args, endpoints, totals)
     state = 'superseded'
   end
   local keep = state == 'dead' and args.keep_dead or args.keep
-  if state == 'dead' then redis.call('ZADD', p .. 'deliveries:dead', now, id) else add_to_history(p, sub, id, s.attempt, now) end
+  if state == 'dead' then
+    redis.call('ZADD', p .. 'deliveries:dead', now, id)
+  else
+    add_to_history(p, sub, id, s.attempt, now, keep, args.history_bytes)
+  end
   redis.call('HSET', key, 'state', state, 'ended', string.format('%.0f', now), unpack(first))
   redis.call('PEXPIRE', key, keep)
   if s.attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', keep) end
@@ -302,10 +306,11 @@ local function ms_until_work(p, now)
 end
 
 -- Settles attempts, then claims deliveries. Arguments: per_endpoint, the deliveries in flight to each; keep; keep_dead and
--- keep_responses, how long the records of dead deliveries and responses are kept; circuit: opens_after failures in a row,
--- first_probe and max_probe, disables_after; results, each with its delivery, attempt, record of the attempt ('' for none) and response,
--- and what was decided: state, wait (ms until the next attempt), health (success, failure, hold or none), failed, gone; lease; limit,
--- the number of deliveries to claim; articles, the key prefix of the article records ('' where they are on another server).
+-- keep_responses, how long the records of dead deliveries and responses are kept; history_bytes, the limit of a history; circuit:
+-- opens_after failures in a row, first_probe and max_probe, disables_after; results, each with its delivery, attempt, record of the
+-- attempt ('' for none) and response, and what was decided: state, wait (ms until the next attempt), health (success, failure, hold or
+-- none), failed, gone; lease; limit, the number of deliveries to claim; articles, the key prefix of the article records ('' where they
+-- are on another server).
 -- Returns {states, ms until an endpoint has work, and the results of `claim` ...}.
 local function settle_and_claim(_, args)
   local p, now, keep, circuit = args.prefix, current_time(args), args.keep, args.circuit

@@ -107,12 +107,17 @@ register('take_progress', take_progress)
 -- Memory of an ended delivery in bytes: its record with its list entries, and each attempt. Measured on Valkey 8.
 local RECORD_BYTES, ATTEMPT_BYTES, MAX_ATTEMPTS_KEPT = 850, 130, 20
 
--- Adds an ended delivery to the history of its subscription (history.lua) and schedules a trim of that history.
-local function add_to_history(p, sub, id, attempts, now)
+-- Adds an ended delivery to the history of its subscription (history.lua) and schedules a trim of that history: once its oldest delivery
+-- has been kept for its time, or at once where it may exceed `most` bytes (nil: not known here).
+local function add_to_history(p, sub, id, attempts, now, keep, most)
   local size = RECORD_BYTES + ATTEMPT_BYTES * math.min(attempts, MAX_ATTEMPTS_KEPT)
   redis.call('RPUSH', p .. 'endings:' .. sub, string.format('%.0f|%d|%s', now, size, id))
-  redis.call('HINCRBY', p .. 'history:' .. sub, 'bytes', size)
-  redis.call('ZADD', p .. 'histories', now, sub)
+  local bytes = redis.call('HINCRBY', p .. 'history:' .. sub, 'bytes', size)
+  if most and bytes <= most then
+    redis.call('ZADD', p .. 'histories', 'NX', now + keep + 1, sub)
+  else
+    redis.call('ZADD', p .. 'histories', now, sub)
+  end
 end
 
 -- Ends a delivery. It stays readable for the retention time of ended deliveries.
@@ -122,7 +127,7 @@ local function end_delivery(p, id, state, now, keep)
   redis.call('HSET', key, 'state', state, 'ended', string.format('%.0f', now))
   redis.call('PEXPIRE', key, keep)
   redis.call('PEXPIRE', key .. ':attempts', keep)
-  add_to_history(p, sub, id, tonumber(attempts), now)
+  add_to_history(p, sub, id, tonumber(attempts), now, keep)
   if redis.call('HGET', p .. 'pending:' .. sub, article) == id then redis.call('HDEL', p .. 'pending:' .. sub, article) end
   count_ended(p, event, article, version, state, 1, keep)
 end

@@ -189,6 +189,7 @@ class Queue:
             "keep": self.keep_ms,
             "keep_dead": self._keep_dead + DEAD_MARGIN_MS,
             "keep_responses": self._keep_responses,
+            "history_bytes": self.retention.history_bytes,
             "circuit": self._circuit,
             "results": [_result_arguments(item) for item in ended],
             "lease": _ms(lease),

@@ -37,9 +37,9 @@ MAX_IDLE_SECONDS = 0.25
 """The longest wait before a worker checks for deliveries that other processes enqueued."""
 SETTLE_DELAY_SECONDS = 0.001
 """How long results wait for others: those settled together share one wait for the disk."""
-CARRIED_DELAY_SECONDS = 0.01
+CARRIED_DELAY_SECONDS = 0.03
 """How long results wait for the next call of the fan-out, which settles them, while it calls often."""
-FREQUENT_SECONDS = 0.025
+FREQUENT_SECONDS = 0.05
 """The fan-out calls often where its last calls were closer than this."""
 BLOCKED_SECONDS = 0.05
 """How long results do not wait after deliveries were found that wait for them."""

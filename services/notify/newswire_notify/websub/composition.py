@@ -14,6 +14,7 @@ from newswire.http.application import Loop
 from newswire.http.health import Check
 from newswire.keys import Keyspace
 from newswire.messaging.broker import BLOCK_MS, EventBroker
+from newswire.messaging.claiming_client import BRIEFLY
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import WEBSUB
 from newswire.storage.replication import ReplicationBarrier
@@ -63,7 +64,7 @@ async def hub_parts(
     subscriptions, changed = HubSubscriptions(redis, keys, clock), ChangedTopics(redis, keys, clock)
     barrier = ReplicationBarrier(records, keys, settings.redis_min_replicas)
     member = GroupMember(records, keys, WEBSUB, dead_letter_limit=settings.dead_letter_limit, barrier=barrier)
-    broker = EventBroker(member, only=INDEXED, gather=True)
+    broker = EventBroker(member, only=INDEXED, gather=BRIEFLY)
     timeout = settings.webhook_timeout
     hub_url = settings.hub_url
     feeds_url = None if settings.feeds_url is None else str(settings.feeds_url)
