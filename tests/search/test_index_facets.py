@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from newswire_search.index.elasticsearch.query import unscored_query
+from newswire_search.index.facets import listed
+from newswire_search.index.mapping import SEPARATOR
 from newswire_search.index.models import FACET_VALUES, FACETS, FieldFilter
 from newswire_search.index.port import ArticleIndex
 from tests.search.samples import avoiding, publish, put, request, search, values, wanting
@@ -105,3 +109,15 @@ async def test_facets_are_counted_alike_at_any_time_and_in_any_order() -> None:
     at, languages = request("ferry train", now_ms=1), {"en", "de"}
     assert unscored_query(at, languages) == unscored_query(replace(at, now_ms=2, limit=3), languages)
     assert "should" not in str(unscored_query(request("ferry train"), {"en"}))
+
+
+@given(
+    st.dictionaries(st.tuples(st.sampled_from("abcd"), st.sampled_from(["A", "b", "C"])), st.integers(1, 3)),
+    st.sampled_from(["month", "topic"]),
+)
+def test_values_are_listed_alike_whether_or_not_some_are_selected(
+    counts: dict[tuple[str, str], int], field: str
+) -> None:
+    buckets = [(f"{folded}{SEPARATOR}{spelling}", count) for (folded, spelling), count in counts.items()]
+    selected = listed(field, buckets, ["unknown"], lambda _: 0)
+    assert listed(field, buckets, (), int) == selected[:-1]

@@ -284,7 +284,8 @@ def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
     async def read(request: Request) -> Params:
         sent = request.query_params
         found: dict[str, Any] = dict(parse_scalar_params(sent, scalars, repeatable))
-        found |= {name: sent.getlist(name) for name in repeatable if name in sent}
+        # An empty list is cheaper than the default, which would be copied.
+        found |= {name: sent.getlist(name) if name in sent else [] for name in repeatable}
         return validate_body(found, model).model
 
     read.query_model = model  # type: ignore[attr-defined]

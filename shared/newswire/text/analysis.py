@@ -61,6 +61,7 @@ __all__ = [
     "read_article",
     "stem",
     "terms",
+    "text_words",
     "title_terms",
     "tokens",
     "value_terms",
@@ -201,6 +202,11 @@ def article_joined_terms(article: Article, read: Read | None = None) -> list[str
 def article_words(article: Article) -> set[str]:
     """Return the words of an article as written, without accents: ``prefix*`` is compared with them."""
     return _bare(_texts(article))
+
+
+def text_words(texts: Iterable[str]) -> set[str]:
+    """Return the same words of any texts."""
+    return _bare(map(pieces, texts))
 
 
 def value_terms(value: str) -> Sequence[Sequence[str]]:

@@ -22,10 +22,9 @@ def highlight(
     term of the query.
     """
     wanted = _wanted(query, title)
-    found = _marked_words(text, wanted, language) if wanted.are_words else _marked_phrases(text, wanted, language)
-    if not found:
+    marked = _marked_words(text, wanted, language) if wanted.are_words else _marked_phrases(text, wanted, language)
+    if not marked:
         return []
-    marked = _without_nested(found) if len(found) > 1 else found
     if fragments == 0:
         return [_render(text, 0, len(text), marked)]
     return [_render(text, start, end, marked) for start, end in _passages(text, marked, fragments, width)]
@@ -50,20 +49,21 @@ def _wanted(query: Analysed, title: bool) -> _Wanted:
 
 
 def _marked_words(text: str, wanted: _Wanted, language: str) -> list[Token]:
-    """Return the tokens that are one of the words, or begin like a wanted one."""
+    """Return the tokens that are one of the words, or begin like a wanted one; in order, none inside another."""
     found = loose_tokens(text, wanted.terms, language, wanted.prefixes)
     if wanted.prefixes:
         found = [token for token in found if not wanted.terms.isdisjoint(token.terms) or _begins(text, token, wanted)]
-    return found + joined_tokens(text, wanted.terms, language, phrases=False)
+    joined = joined_tokens(text, wanted.terms, language, phrases=False)
+    return _without_nested(found + joined) if joined else found
 
 
 def _marked_phrases(text: str, wanted: _Wanted, language: str) -> list[Token]:
-    """Return the tokens that are part of a phrase, or begin like a wanted word."""
+    """Return the tokens that are part of a phrase, or begin like a wanted word; in order, none inside another."""
     found = tokens(text, wanted.terms, language, wanted.prefixes)
     marked = _in_phrases(found, wanted.phrases)
     if wanted.prefixes:
         marked += [token for token in found if _begins(text, token, wanted)]
-    return marked + _in_phrases(joined_tokens(text, wanted.terms, language), wanted.phrases)
+    return _without_nested(marked + _in_phrases(joined_tokens(text, wanted.terms, language), wanted.phrases))
 
 
 def _begins(text: str, token: Token, wanted: _Wanted) -> bool:
@@ -167,6 +167,8 @@ def _render(text: str, start: int, end: int, marked: Sequence[Token]) -> str:
     parts: list[str] = []
     at = start
     for token in marked:
+        if token.start >= end:
+            break
         if token.start < start or token.end > end:
             continue
         parts += [escaped(text[at : token.start]), "<mark>", escaped(text[token.start : token.end]), "</mark>"]

@@ -20,6 +20,8 @@ def listed(
     ``buckets`` are the values as the index holds them, ``selected`` the folded values that are selected; ``count`` returns the
     count of a selected value that is not among the buckets.
     """
+    if not selected and (different := _first_of_different(field, buckets)) is not None:
+        return different
     counts, spellings = merged(buckets)
     ordered = (
         sorted(counts, reverse=True) if field == "month" else sorted(counts, key=lambda value: (-counts[value], value))
@@ -30,6 +32,20 @@ def listed(
         FacetCount(spellings[value], counts[value]) if value in counts else FacetCount(value, count(value))
         for value in (*first, *missing)
     ]
+
+
+def _first_of_different(field: str, buckets: Sequence[tuple[str, int]]) -> list[FacetCount] | None:
+    """Return the values to list if no two of them differ in spelling only, the usual case; otherwise None."""
+    values = [key.partition(SEPARATOR)[0] for key, _ in buckets]
+    if len(set(values)) < len(values):
+        return None
+    if field == "month":
+        ordered = sorted(
+            [(value, -count, key) for value, (key, count) in zip(values, buckets, strict=True)], reverse=True
+        )
+        return [FacetCount(key[len(value) + 1 :], -negated) for value, negated, key in ordered[:FACET_VALUES]]
+    by_count = sorted([(-count, value, key) for value, (key, count) in zip(values, buckets, strict=True)])
+    return [FacetCount(key[len(value) + 1 :], -negated) for negated, value, key in by_count[:FACET_VALUES]]
 
 
 def facets_among(articles: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> dict[str, list[FacetCount]]:

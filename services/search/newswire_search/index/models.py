@@ -170,9 +170,12 @@ class SearchRequest:
         return replace(self, filters=rest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FacetCount:
-    """How many results have a value, in its most common spelling."""
+    """How many results have a value, in its most common spelling.
+
+    Not frozen, because a page has up to 300 of them: a frozen one takes longer to make.
+    """
 
     value: str
     count: int

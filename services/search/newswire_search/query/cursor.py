@@ -88,7 +88,7 @@ async def write_cursor(
     cursor = _Cursor(
         k=list(position.sort_key), p=position.snapshot, o=opened_at, x=list(position.seen_ids), n=request.now_ms
     )
-    content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
+    content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode(), zlib.Z_BEST_SPEED)
     if opened_at is not None:
         lifetime = min(lifetime, opened_at + SNAPSHOT_MAX_SECONDS - clock())
     bound_to = _bound_to(request, scope)

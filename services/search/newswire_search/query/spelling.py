@@ -5,7 +5,6 @@ before it is offered, so that it does match something.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,11 +12,11 @@ from itertools import islice, product
 from typing import Any
 
 import regex
+from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from newswire.article import Article
 from newswire.concurrency.offload import Deadline
-from newswire.text.analysis import DEFAULT, article_words, bare_words, is_stop_word
+from newswire.text.analysis import DEFAULT, bare_words, is_stop_word, text_words
 from newswire.text.query import MAX_QUERY_CHARS, parse
 from newswire_search.index.models import FuzzyTerm, SearchPage, SearchRequest, Sort
 from newswire_search.index.port import IndexReader
@@ -121,6 +120,7 @@ async def _similar_words(index: IndexReader, word: str, request: SearchRequest) 
             sort=Sort.NEWEST,
             limit=SAMPLE_ARTICLES,
             text_characters=SAMPLE_CHARACTERS,
+            with_body=False,
             with_total=False,
             with_facets=False,
             entitlement=request.entitlement,
@@ -133,15 +133,23 @@ async def _similar_words(index: IndexReader, word: str, request: SearchRequest) 
 
 
 def _words_within(articles: Sequence[Mapping[str, Any]], word: str, max_edits: int, _: Deadline) -> list[str]:
-    counts = Counter(
-        other
-        for article in articles
-        for other in article_words(Article.model_validate({**article, "text": article["text"][:SAMPLE_CHARACTERS]}))
-        if other != word
-        and len(other) >= MIN_LENGTH_FOR_ONE_EDIT
-        and OSA.distance(other, word, score_cutoff=max_edits) <= max_edits
-    )
+    words = [_words_in(article) for article in articles]
+    candidates = [
+        other for other in set[str]().union(*words) if len(other) >= MIN_LENGTH_FOR_ONE_EDIT and other != word
+    ]
+    similar = [
+        other for other, *_ in process.extract_iter(word, candidates, scorer=OSA.distance, score_cutoff=max_edits)
+    ]
+    counts = {other: sum(other in each for each in words) for other in similar}
     return sorted(counts, key=lambda other: (-counts[other], other))
+
+
+def _words_in(article: Mapping[str, Any]) -> set[str]:
+    """Return the words of a stored article, as `newswire.text.analysis.article_words` does of one that is validated first."""
+    authors = (author["name"] for author in article.get("authors") or ())
+    topics = article.get("topics") or ()
+    texts = (article["title"], article.get("summary") or "", article["text"][:SAMPLE_CHARACTERS], *authors, *topics)
+    return text_words(texts)
 
 
 def _replace_words(q: str, corrections: Mapping[tuple[int, int], str]) -> str:
