@@ -16,6 +16,7 @@ from newswire.auth.credentials import LUA as ACCOUNTS
 from newswire.messaging.groups import LUA as GROUPS
 from newswire.storage.redis_functions import REGISTER, LuaSource
 from newswire.users.records import LUA as USERS
+from newswire_ingest.archive.repository import LUA as ARCHIVE
 from newswire_ingest.articles.repository import LUA as ARTICLES
 from newswire_ingest.backup.backup import LUA as BACKUP
 from newswire_ingest.drafts.repository import LUA as DRAFTS
@@ -26,7 +27,7 @@ from newswire_notify.deliveries.queue import LUA as DELIVERIES
 from newswire_notify.newsletters.repository import LUA as NEWSLETTERS
 from newswire_notify.websub.functions import LUA as HUB
 
-SOURCES = (ACCOUNTS, USERS, GROUPS, ARTICLES, BACKUP, DRAFTS, OUTCOMES, MEDIA, IMPORTS, DELIVERIES, NEWSLETTERS, HUB)
+SOURCES = (ACCOUNTS, USERS, GROUPS, ARCHIVE, ARTICLES, BACKUP, DRAFTS, OUTCOMES, MEDIA, IMPORTS, DELIVERIES, NEWSLETTERS, HUB)
 # Redis runs Lua 5.1 in a sandbox: no io, os, require or global writes.
 OPTIONS = [
     "--std",

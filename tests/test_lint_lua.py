@@ -97,6 +97,7 @@ def test_every_function_has_tests_of_its_own() -> None:
         for name in re.findall(r"^register\('(\w+)'", path.read_text(), re.MULTILINE)
     }
     files = (
+        "ingest/archive/test_redis_functions",
         "ingest/drafts/test_redis_functions",
         "ingest/imports/test_redis_functions",
         "ingest/test_redis_functions",

@@ -7,6 +7,7 @@ import typer
 
 from newswire_cli.commands import (
     accounts,
+    archive,
     articles,
     audit,
     dead_letters,
@@ -64,6 +65,7 @@ GROUPS = {
     "audit": audit,
     "articles": articles,
     "drafts": drafts,
+    "archive": archive,
     "media": media,
     "subscriptions": subscriptions,
     "newsletters": newsletters,

@@ -108,6 +108,16 @@ class Keyspace:
         return self.key("disk-erasure", store)
 
     @property
+    def archive_erasures(self) -> str:
+        """Sorted set: the retracted articles whose texts are to be deleted from the archive, scored by when to do so, in ms."""
+        return self.key("archive", "erasures")
+
+    @property
+    def archive_totals(self) -> str:
+        """Hash: how many documents are in the archive, and their bytes."""
+        return self.key("archive", "totals")
+
+    @property
     def public_newsletters(self) -> str:
         """Hash: slug to a newsletter that takes sign-ups; notify writes it for the reader site (`newswire.newsletters`)."""
         return self.key("newsletters")

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from newswire.object_storage.location import check_location
 from newswire.observability.json_logging import parse_levels
 from newswire.storage.redis_client import CONNECTIONS
 from newswire.storage.redis_url import parse_redis_url
@@ -100,6 +101,13 @@ class Settings(BaseSettings):
     """How long entries of the audit log are kept."""
     aof_rewrite_after: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
     """How long retracted text may stay in Redis's append-only file before it is rewritten; zero: until Redis rewrites it."""
+    archive_url: Annotated[str, AfterValidator(check_location)] | None = None
+    """Where the texts of old versions are kept instead of Redis: ``file:///folder`` or ``s3://bucket/prefix?endpoint=…&region=…``."""
+    archive_after_days: int = Field(default=90, ge=1, le=36_500)
+    """The age in days at which a version's text is moved to the archive."""
+    archive_access_key_id: SecretStr | None = None
+    """With ``archive_secret_access_key``, for a bucket; by default those of the environment (``AWS_…``) or of the machine."""
+    archive_secret_access_key: SecretStr | None = None
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""

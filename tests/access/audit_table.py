@@ -187,10 +187,12 @@ COMMANDS = (
     _acts("users sign-out", Act.USER_SIGNED_OUT),
     _none("import|publish|subscribe|drafts discard|media (add|delete)|newsletters create", BY_HTTP),
     _none(
-        r"(\w+ )?list|audit list|dead-letters list|doctor|drafts (show|export)|export|listen|media check|search|status",
+        r"(\w+ )?list|audit list|dead-letters list|doctor|drafts (show|export)|export|listen|(media|archive) check|"
+        "archive status|search|status",
         READS,
     ),
     _none("newsletters dkim-key", "writes a file of the operator's, and stores nothing in Newswire"),
+    _none("archive run", "moves texts to another place, where they are read as before"),
     _none("reindex|verify", DERIVED),
     _none("redis-acl", "prints the permissions of users in Redis, and changes nothing"),
     _none("elasticsearch-role", "prints a role of Elasticsearch, and changes nothing"),

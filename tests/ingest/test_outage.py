@@ -120,7 +120,7 @@ async def test_a_change_retried_by_the_client_library_is_made_once(ingest: Inges
     async def head() -> ArticleState:
         found = await store.find(made["id_"])
         assert found is not None
-        return found[0]
+        return found.state
 
     tomorrow = utc_now() + timedelta(days=1)
     claim = WriteContext(

@@ -103,6 +103,7 @@ class Store:
             "number": "1",
             "publisher": "p",
             "external": "",
+            "archive": "",
         }
         names = [
             keys.article("a1"),
@@ -116,6 +117,8 @@ class Store:
             keys.audit_log,
             keys.due,
             keys.external("p"),
+            keys.archive_erasures,
+            keys.archive_totals,
             keys.version("a1", 1),
         ]
         return await self.functions.call("retract", names, named | changes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from newswire.storage.document_archive import open_archive
 from newswire_cli.client.index import (
     NO_PROGRESS_SECONDS,
     POLL_INTERVAL_SECONDS,
@@ -31,7 +32,8 @@ def build_new_index(data_dir: Path | None) -> None:
             await _request_reindexing(stores)
         else:
             with _PhaseProgress() as progress:
-                result = await reindex(stores.redis, stores.keys, opened.admin, progress.update)
+                archive = open_archive(opened.settings)
+                result = await reindex(stores.redis, stores.keys, opened.admin, progress.update, archive=archive)
             for article in sorted(result.rejected):
                 say(f"the index rejects {article}; `newswire verify` will report it as missing")
         total = await stores.redis.zcard(stores.keys.articles)
@@ -77,7 +79,7 @@ def verify_index(data_dir: Path | None, *, repair: bool, as_json: bool) -> bool:
     """Compare the index with the records and print the differences; return whether they agree now."""
 
     async def work(stores: Stores, opened: OpenedIndex) -> VerificationReport:
-        comparison = Comparison(stores.redis, stores.keys, opened.admin)
+        comparison = Comparison(stores.redis, stores.keys, opened.admin, open_archive(opened.settings))
 
         async def request_repair(ids: Sequence[str]) -> None:
             await stores.redis.sadd(stores.keys.index_repair_queue, *ids)

@@ -29,6 +29,7 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
 
     from newswire.keys import Keyspace
     from newswire.settings import Settings
+    from newswire.storage.document_archive import DocumentUnavailableError
     from newswire.storage.redis_client import open_redis
     from newswire.storage.replication import ReplicationBarrier
 
@@ -57,6 +58,8 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
         return asyncio.run(main())
     except ValueError as error:
         fail(str(error))
+    except DocumentUnavailableError as error:
+        fail(f"an article cannot be read: {error}")
     except (RedisError, OSError) as error:
         fail(f"cannot reach the Redis server named by {source}: {error}")
 

@@ -30,18 +30,21 @@ def backup(
             show_default="with those of a folder, without those of a bucket",
         ),
     ] = None,
+    with_archive: Annotated[
+        bool, typer.Option("--with-archive", help="Also read the texts that were moved to the archive.")
+    ] = False,
 ) -> None:
     """Write a backup of everything into a new file, or to standard output (-), while Newswire works."""
     if str(file) == STANDARD_STREAM:
-        _to_standard_output(data_dir, with_media)
+        _to_standard_output(data_dir, with_media, with_archive)
         return
     if file.exists():
         fail(f"{file} exists already; name a new file")
-    count = _write(file, file.name, data_dir, with_media, lambda unfinished: unfinished.rename(file))
+    count = _write(file, file.name, data_dir, with_media, with_archive, lambda unfinished: unfinished.rename(file))
     say(f"{count} records are in {file}, {file.stat().st_size / 1e6:.1f} MB")
 
 
-def _to_standard_output(data_dir: Path | None, with_media: bool | None) -> None:
+def _to_standard_output(data_dir: Path | None, with_media: bool | None, with_archive: bool) -> None:
     """Write the backup to standard output, for a program that encrypts or transfers it."""
     if sys.stdout.isatty():
         fail("a backup is not text for a terminal; name a file, or use a pipe: newswire backup - | age -r … > FILE")
@@ -52,7 +55,7 @@ def _to_standard_output(data_dir: Path | None, with_media: bool | None) -> None:
         sys.stdout.buffer.flush()
 
     with private_folder() as folder:
-        count = _write(folder / "backup", "standard output", data_dir, with_media, copy)
+        count = _write(folder / "backup", "standard output", data_dir, with_media, with_archive, copy)
     print(f"{count} records are written", file=sys.stderr)
 
 
@@ -67,16 +70,22 @@ def private_folder() -> Iterator[Path]:
 
 
 def _write(
-    file: Path, label: str, data_dir: Path | None, with_media: bool | None, publish: Callable[[Path], object]
+    file: Path,
+    label: str,
+    data_dir: Path | None,
+    with_media: bool | None,
+    with_archive: bool,
+    publish: Callable[[Path], object],
 ) -> int:
     """Write temporary files next to a file, pass the finished one to ``publish``, and return the number of records."""
     draft, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(stores: Stores) -> int:
+        from newswire.object_storage.storage import StorageError
         from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire.storage.document_archive import DocumentUnavailableError, open_archive
         from newswire_ingest.backup.images import ImageSource
         from newswire_ingest.media.composition import media_storage
-        from newswire_ingest.media.errors import StorageError
         from newswire_ingest.settings import IngestSettings
         from newswire_operations.backup.write import write_backup
 
@@ -84,8 +93,11 @@ def _write(
         wanted = settings.media_s3_bucket is None if with_media is None else with_media
         images = ImageSource(media_storage(settings)) if wanted else None
         try:
-            count = await write_backup(stores, draft, unfinished, show_progress, images)
+            archive = open_archive(settings) if with_archive else None
+            count = await write_backup(stores, draft, unfinished, show_progress, images, archive)
             publish(unfinished)
+        except DocumentUnavailableError as error:
+            fail(f"an article cannot be read: {error}; without --with-archive, the texts stay in the archive")
         except StorageError as error:
             fail(f"the images cannot be read: {error}; --without-media leaves them out")
         except OSError as error:

@@ -104,6 +104,8 @@ async def _check_servers() -> list[Finding]:
         findings += await _check_redis(settings)
     if any(name.startswith("NEWSWIRE_MEDIA_") for name in os.environ):
         findings.append(await _check_images())
+    if settings.archive_url is not None:
+        findings.append(await _check_archive(settings))
     if search.index == "elasticsearch":
         findings.append(await _check_elasticsearch(search))
     return findings
@@ -121,6 +123,20 @@ async def _check_images() -> Finding:
     except TimeoutError:
         problem = "the bucket does not answer"
     return Finding("images", problem is None, problem or "the folder or bucket can be used")
+
+
+async def _check_archive(settings: "Settings") -> Finding:
+    import asyncio
+
+    from newswire.storage.document_archive import open_archive
+
+    storage = open_archive(settings).storage
+    try:
+        async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
+            problem = None if storage is None else await storage.check()
+    except TimeoutError:
+        problem = "the bucket does not answer"
+    return Finding("archive", problem is None, problem or "the folder or bucket can be used")
 
 
 async def _check_redis(settings: "Settings") -> list[Finding]:

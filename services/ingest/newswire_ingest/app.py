@@ -19,6 +19,7 @@ from newswire.messaging.retention import keep_trimming
 from newswire.observability import audit
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import keep_rewriting
+from newswire.storage.document_archive import open_archive
 from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
@@ -30,6 +31,7 @@ from newswire.workspace.frame import Workspace
 from newswire_ingest.accounts import audit_api
 from newswire_ingest.accounts.api import account_routes
 from newswire_ingest.accounts.keys_api import key_routes
+from newswire_ingest.archive.composition import archiver
 from newswire_ingest.articles import admin_api, batch_api, lists_api, scheduler
 from newswire_ingest.articles import api as articles_api
 from newswire_ingest.articles.operator_actions import OperatorActions
@@ -68,7 +70,8 @@ MAX_MEMORY_SHARE = 0.85
 def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Build the service with an open client."""
     keys = Keyspace(settings.namespace)
-    store = ArticleStore(redis, keys, settings.idempotency_lifetime)
+    archive = open_archive(settings)
+    store = ArticleStore(redis, keys, settings.idempotency_lifetime, archive)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     labels = Labels(redis, keys, store.functions)
@@ -95,6 +98,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
     broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)
+
+    archive_loops = archiver(redis, keys, settings)
 
     async def check_durability() -> str | None:
         if settings.allow_volatile:
@@ -142,6 +147,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "imports": import_runner.keep_running,
             "old imports": import_runner.keep_expiring,
             "outcomes": broker.consume,
+            "archive": archive_loops.keep_archiving,
+            "archive erasures": archive_loops.keep_erasing,
         },
         start_checks={"redis": check_durability},
         checks={
@@ -149,6 +156,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "replicas": barrier.check,
             "memory": memory_guard.check,
             "outcomes": broker.check,
+            **archive_loops.checks,
         },
         brokers=[broker],
         problems=PROBLEMS,
@@ -159,7 +167,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorActions:
     """Build the actions of operators with an open client, for commands."""
     keys = Keyspace(settings.namespace)
-    store = ArticleStore(redis, keys, settings.idempotency_lifetime)
+    store = ArticleStore(redis, keys, settings.idempotency_lifetime, open_archive(settings))
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     media = media_service(redis, keys, settings)

@@ -51,6 +51,15 @@ FAMILIES = (
     ),
     KeyFamily("media:variants", "zset", "the images whose variants are to be made", "until they are made"),
     KeyFamily("media:removals", "zset", "what is to be deleted from the folder or the bucket", "until it is deleted"),
+    KeyFamily(
+        "archive:erasures", "zset", "the retracted articles to be deleted from the archive, by when", "until they are"
+    ),
+    KeyFamily("archive:writing", "zset", "the articles that a process archives, by the end of its lease", "2 minutes"),
+    KeyFamily("archive:totals", "hash", "how many documents are in the archive, and their bytes", "no expiry"),
+    KeyFamily("archive:pass", "hash", "how far the search for old versions is, or when it ended", "no expiry"),
+    KeyFamily(
+        "archive:lease", "string", "the process that searches for old versions", "1 minute, extended while it does"
+    ),
     KeyFamily("labels:merged", "hash", "the labels that operators merged", "no expiry"),
     KeyFamily("labels:merged:<account>", "hash", "the labels that an account merged for itself", "no expiry"),
     KeyFamily(

@@ -17,6 +17,7 @@ from newswire.http.problems import (
     unavailable,
 )
 from newswire.http.rate_limits import limit_headers, rate_limited
+from newswire.object_storage.storage import StorageError
 from newswire_ingest.articles.errors import (
     ArticleBusyError,
     ArticleCancelledError,
@@ -47,7 +48,6 @@ from newswire_ingest.media.errors import (
     MediaInUseError,
     MediaNotFoundError,
     MediaSpaceError,
-    StorageError,
     UploadTooLargeError,
 )
 

@@ -21,6 +21,7 @@ from newswire.messaging.requests import RequestBroker
 from newswire.observability.audit import note_setting
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import keep_rewriting
+from newswire.storage.document_archive import open_archive
 from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
@@ -97,13 +98,23 @@ async def service(
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value(), own.redis_connections))
         http_client = await stack.enter_async_context(WebhookHttpClient(policy, connect=own.webhook_connect_timeout))
         queue = Queue.from_settings(redis, keys, own)
+        archive = open_archive(own)
         sender = Sender(http_client, timeout=own.webhook_timeout)
         verification = Verification(
             http_client, own.site, timeout=own.webhook_timeout, required=own.webhook_verification_required
         )
         # Two workers: one sends while the other waits for the queue.
         workers = [
-            Worker(queue, records, keys, sender.send, own.site, concurrency=share, lease=own.webhook_timeout + 15)
+            Worker(
+                queue,
+                records,
+                keys,
+                sender.send,
+                own.site,
+                concurrency=share,
+                lease=own.webhook_timeout + 15,
+                archive=archive,
+            )
             for share in (own.webhook_concurrency - own.webhook_concurrency // 2, own.webhook_concurrency // 2)
             if share
         ]
@@ -121,7 +132,7 @@ async def service(
         matcher = Matcher(redis, keys)
         signed = SignedTokens.of(records, keys, own)
         user_mails = UserMails(records, keys, user_mail_frame(own), transport_of(own))
-        newsletters = assemble_newsletters(redis, records, keys, signed, own, newsletter_clock)
+        newsletters = assemble_newsletters(redis, records, keys, signed, own, newsletter_clock, archive)
         fan_out = FanOut(
             matcher,
             queue,
@@ -144,7 +155,7 @@ async def service(
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
         progress_publisher = DeliveryProgressPublisher(queue, broker, keys, own.site)
-        backfills = BackfillWorker(queue, records, keys, own.site, memory=memory, on_enqueued=wake)
+        backfills = BackfillWorker(queue, records, keys, own.site, memory=memory, on_enqueued=wake, archive=archive)
         subscriptions = Subscriptions(queue, records, keys)
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
@@ -190,10 +201,12 @@ async def service(
                 admin_api.router(subscriptions, records, keys),
                 dead_letters_api.router(queue, records),
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
-                events_router(Pull(records, keys, own.site, barrier), broadcaster, limiter, signed, own),
+                events_router(Pull(records, keys, own.site, barrier, archive), broadcaster, limiter, signed, own),
                 *hub.routers,
                 *newsletters.routers,
-                *portal_routers(queue, records, keys, actions, replays, deliveries, previews, limiter, makers, own),
+                *portal_routers(
+                    queue, records, keys, actions, replays, deliveries, previews, limiter, makers, own, archive
+                ),
             ],
             loops={
                 "fan-out": load_then_consume,

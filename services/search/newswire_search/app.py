@@ -17,6 +17,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
+from newswire.storage.document_archive import open_archive
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import reason
 from newswire.storage.replication import ReplicationBarrier
@@ -95,7 +96,14 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         read_state = index_state_source(redis, keys, GROUP, refresh)
         last_change = last_modified_source(read_state)
         site = reader_site(readable, search_settings, read_state, NewsletterBoxes(redis, keys))
-        maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
+        maintainer = IndexMaintainer(
+            redis,
+            keys,
+            GROUP,
+            index_admin_for(index),
+            owns_index=index.name == "embedded",
+            archive=open_archive(search_settings),
+        )
         yield Service(
             name="search",
             routers=[

@@ -14,6 +14,7 @@ from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import version_documents
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 
 PAGE = 1000
 MAX_VERSIONS = 50
@@ -30,13 +31,18 @@ def digest_of(entitlement: Filter) -> str:
     return entitlement.digest()[:32]
 
 
-async def matching_entitlements(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> str:
-    """Return the digests of all accounts' entitlements that match a version of an article, separated by spaces."""
+async def matching_entitlements(
+    redis: "Redis", keys: Keyspace, article_id: str, version: int, archive: DocumentArchive = NO_ARCHIVE
+) -> str:
+    """Return the digests of all accounts' entitlements that match a version of an article, separated by spaces.
+
+    Versions that the archive does not return now are left out: a retraction must not wait for it.
+    """
     entitlements = await _entitlements(redis, keys)
     if not entitlements:
         return ""
     numbers = [(article_id, number) for number in range(max(1, version - MAX_VERSIONS + 1), version + 1)]
-    documents = list((await version_documents(redis, keys, numbers)).values())
+    documents = list((await version_documents(redis, keys, numbers, archive, without_unavailable=True)).values())
     return await asyncio.to_thread(_matching, entitlements, documents)
 
 

@@ -22,12 +22,16 @@ from newswire.http.problems import (
     overloaded,
     problem,
     redis_unavailable,
+    unavailable,
     unexpected,
 )
 from newswire.preconditions import PreconditionError, PreconditionRequiredError
+from newswire.storage.document_archive import DocumentUnavailableError
 from newswire.storage.redis_errors import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
+
+RETRY_ARCHIVE_SECONDS = 10
 
 _FOR_PROGRAMS = re.compile(
     r"/(v1|feeds|sitemap|assets|docs|problems|schemas|metrics|healthz|readyz|status|openapi\.json|asyncapi|opensearch\.xml)([/.?_-]|$)"
@@ -42,6 +46,7 @@ _SHARED: ProblemMakers = {
     PreconditionError: precondition_failed,
     PreconditionRequiredError: precondition_required,
     OffloadError: lambda _: overloaded(),
+    DocumentUnavailableError: lambda error: unavailable(str(error), retry_after=RETRY_ARCHIVE_SECONDS),
 }
 
 
@@ -107,7 +112,7 @@ def install(app: FastAPI, makers: ProblemMakers) -> None:
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    for error_type in (*makers, PreconditionError, PreconditionRequiredError, OffloadError):
+    for error_type in (*makers, *_SHARED):
         app.add_exception_handler(error_type, on_domain_error)
     for error_type in REDIS_ERRORS:
         app.add_exception_handler(error_type, on_redis_error)

@@ -111,6 +111,14 @@ redis_duration = Histogram(
     ["server"],
     buckets=_ROUND_TRIP_BUCKETS,
 )
+archive_reads = Counter(
+    "newswire_archive_reads", "Documents that were read from the archive, or could not be", ["result"]
+)
+archived_documents = Gauge("newswire_archived_documents", "Documents of versions that are in the archive")
+archived_bytes = Gauge("newswire_archived_bytes", "Bytes of these documents, compressed")
+archive_erasures = Gauge(
+    "newswire_archive_erasures", "Retracted articles whose texts are to be deleted from the archive"
+)
 redis_memory = Gauge(
     "newswire_redis_memory_ratio", "Used memory of a Redis as a share of its maxmemory; absent without one", ["server"]
 )

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from newswire.article import Status, Tombstone
 from newswire.events import ArticlePublished
 from newswire.keys import Keyspace
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, Numbered, Pointer
 
 LEVEL = 3
 _BEGINNING_BYTES = 16 * 1024
@@ -39,6 +40,11 @@ def pack(document: bytes) -> bytes:
     return _zstandard.compressor.compress(document)
 
 
+def compressed(stored: bytes) -> bytes:
+    """Return a stored version document in the form that `pack` returns. Old records are not compressed."""
+    return stored if stored.startswith(zstandard.FRAME_HEADER) else pack(stored)
+
+
 def unpack(stored: bytes) -> bytes:
     """Return the JSON of a stored version document. Old records are not compressed."""
     return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
@@ -56,6 +62,8 @@ def stored_title(stored: bytes) -> str:
 
 def unpacked_size(stored: bytes) -> int:
     """Return the size of the result of `unpack` without unpacking: repetitive text may be compressed to a thousandth."""
+    if pointer := Pointer.read(stored):
+        return pointer.unpacked_bytes
     if not stored.startswith(zstandard.FRAME_HEADER):
         return len(stored)
     return int(zstandard.frame_content_size(stored))
@@ -120,15 +128,28 @@ async def read_article_state(redis: "Redis", keys: Keyspace, article_id: str) ->
     return parse_article_state(fields)
 
 
-async def version_document(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> bytes | None:
-    """Return one version as the JSON of its event's data, or None if it was erased or never existed."""
+async def version_document(
+    redis: "Redis", keys: Keyspace, article_id: str, version: int, archive: DocumentArchive = NO_ARCHIVE
+) -> bytes | None:
+    """Return one version as the JSON of its event's data, or None if it was erased or never existed.
+
+    Raises:
+        newswire.storage.document_archive.DocumentUnavailableError: it is archived, and the archive cannot be read.
+    """
     stored: bytes | None = await redis.hget(keys.version(article_id, version), "document")
-    return None if stored is None else unpack(stored)
+    found = await archive.resolve(article_id, version, stored)
+    return None if found is None else unpack(found)
 
 
-async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> ArticlePublished | None:
-    """Return one version, or None if it was erased or never existed."""
-    document = await version_document(redis, keys, article_id, version)
+async def read_version(
+    redis: "Redis", keys: Keyspace, article_id: str, version: int, archive: DocumentArchive = NO_ARCHIVE
+) -> ArticlePublished | None:
+    """Return one version, or None if it was erased or never existed.
+
+    Raises:
+        newswire.storage.document_archive.DocumentUnavailableError: it is archived, and the archive cannot be read.
+    """
+    document = await version_document(redis, keys, article_id, version, archive)
     return ArticlePublished.model_validate_json(document) if document else None
 
 
@@ -142,14 +163,38 @@ async def read_article_states(redis: "Redis", keys: Keyspace, ids: Sequence[str]
     return {state.id: state for state in states if state is not None}
 
 
-async def version_documents(
-    redis: "Redis", keys: Keyspace, versions: Sequence[tuple[str, int]]
-) -> dict[tuple[str, int], bytes]:
-    """Return the existing versions as the JSON of their events' data, in one round trip."""
+async def stored_documents(
+    redis: "Redis",
+    keys: Keyspace,
+    versions: Sequence[Numbered],
+    archive: DocumentArchive = NO_ARCHIVE,
+    *,
+    without_unavailable: bool = False,
+) -> list[bytes | None]:
+    """Return the documents of these versions in their stored form; None for each that was erased, never existed, or is lost.
+
+    Those in Redis are read in one round trip. ``without_unavailable``: leave out what the archive does not return now.
+
+    Raises:
+        newswire.storage.document_archive.DocumentUnavailableError: one is archived, and the archive cannot be read.
+    """
     async with redis.pipeline(transaction=False) as pipe:
         for article_id, version in versions:
             pipe.hget(keys.version(article_id, version), "document")
         found = await pipe.execute()
+    return await archive.resolve_all(versions, found, without_unavailable=without_unavailable)
+
+
+async def version_documents(
+    redis: "Redis",
+    keys: Keyspace,
+    versions: Sequence[Numbered],
+    archive: DocumentArchive = NO_ARCHIVE,
+    *,
+    without_unavailable: bool = False,
+) -> dict[Numbered, bytes]:
+    """Return the existing versions as the JSON of their events' data: see `stored_documents`."""
+    found = await stored_documents(redis, keys, versions, archive, without_unavailable=without_unavailable)
     return {
         version: unpack(document) for version, document in zip(versions, found, strict=True) if document is not None
     }

@@ -47,6 +47,7 @@ CASES = {
     "search": Case(("crane",), {"total", "took_ms", "articles", "facets", "next_cursor"}),
     "subscribe": Case(("https://receiver.example/hook",), {"id", "secret", "channel", "filter", "events", "status"}),
     "import": Case(("{story}",), IMPORTED),
+    "archive status": Case((), {"documents", "bytes", "erasures", "searched_at", "searching"}),
     "verify": Case((), {"compared", "found", "repaired", "remaining", "differences"}),
     "accounts list": Case(
         (), {"name", "created_at", "disabled_at", "publish_rate", "daily_quota", "entitlement"}, first

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from newswire.object_storage.folder import FolderStorage
 from newswire.timestamps import utc_now
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage_folder import FolderStorage
 from newswire_ingest.media.upkeep import MediaUpkeep
 from newswire_ingest.media.variants import VariantMaker
 from tests.ingest.conftest import Ingest

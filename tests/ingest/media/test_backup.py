@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from newswire.object_storage.folder import FolderStorage
 from newswire.storage.backup_file import BackupUnreadableError
 from newswire_ingest.backup.images import ImageSource, read_images, restore_image
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage_folder import FolderStorage
 from tests.ingest.media.conftest import MediaTest
 
 IMAGE = {

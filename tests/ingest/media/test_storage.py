@@ -1,54 +1,28 @@
 """Images in a bucket: a real server of the protocol, over HTTP; and what a folder says that cannot be used."""
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
+from newswire.object_storage.folder import FolderStorage
+from newswire.object_storage.s3 import S3Storage
+from newswire.object_storage.storage import StorageError, read_all
 from newswire.timestamps import utc_now
 from newswire_ingest.media.composition import media_storage
-from newswire_ingest.media.errors import StorageError
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage import read_all
-from newswire_ingest.media.storage_folder import FolderStorage
-from newswire_ingest.media.storage_s3 import S3Storage
 from newswire_ingest.media.upkeep import MediaUpkeep
 from newswire_ingest.media.variants import VariantMaker
 from tests.ingest.conftest import Ingest
 from tests.ingest.media.images import jpeg
-from tests.npm import node_with
-from tests.polling import until
-from tests.servers.valkey import free_port
-
-SERVER = Path(__file__).parent / "s3_server"
-KEYS = {"access_key_id": "S3RVER", "secret_access_key": "S3RVER"}
+from tests.servers.s3 import KEYS, s3_server
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    node, port = node_with("s3rver", SERVER), free_port()
-    arguments = ["-d", str(tmp_path_factory.mktemp("s3")), "-a", "127.0.0.1", "-p", str(port)]
-    program = [node, str(SERVER / "node_modules/s3rver/bin/s3rver.js"), *arguments]
-    server = subprocess.Popen(
-        [*program, "--configure-bucket", "pictures"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(url, timeout=5).status_code < 500
-        except httpx.TransportError:
-            return False
-
-    try:
-        until(answers, 60)
+    with s3_server(tmp_path_factory.mktemp("s3"), "pictures") as url:
         yield url
-    finally:
-        server.kill()
-        server.wait()
 
 
 async def test_files_are_written_read_and_deleted(endpoint: str) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from newswire.auth.accounts import create_account
 from newswire.auth.credentials import Scope
+from newswire.object_storage.folder import FolderStorage
 from newswire.observability.audit import COMMAND_LINE, SYSTEM, Act, read_page
 from newswire.timestamps import utc_now
 from newswire.users.roles import Role
 from newswire.users.service import Client, UserService
 from newswire_ingest.media.service import MediaService
-from newswire_ingest.media.storage_folder import FolderStorage
 from tests.ingest.media.conftest import MediaTest
 from tests.ingest.media.images import jpeg
 

@@ -18,8 +18,31 @@ from newswire.storage.article_records import (
     unpack,
     version_document,
 )
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, DocumentUnavailableError
 
 MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArticle:
+    """An article as stored."""
+
+    state: ArticleState
+    content: bytes | None
+    """The document of its last version, or of its scheduled first one; None if it is retracted or cannot be read."""
+    unavailable: DocumentUnavailableError | None = None
+    """Why the document cannot be read."""
+
+    @property
+    def document(self) -> bytes | None:
+        """The document; None if the article is retracted.
+
+        Raises:
+            newswire.storage.document_archive.DocumentUnavailableError: it is in the archive, which cannot be read.
+        """
+        if self.unavailable is not None:
+            raise self.unavailable
+        return self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +58,10 @@ class WriteTokens:
 class ArticleReader:
     """Reads the articles of all publishers in one Redis."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, archive: DocumentArchive = NO_ARCHIVE) -> None:
         self._redis = redis
         self._keys = keys
+        self._archive = archive
 
     async def time(self) -> datetime:
         """Return the time of the server, the clock that all processes share, in milliseconds."""
@@ -49,17 +73,20 @@ class ArticleReader:
         found = await self._redis.hget(self._keys.external(publisher), external_id)
         return found.decode() if found else None
 
-    async def find(self, article_id: str) -> tuple[ArticleState, bytes | None] | None:
-        """Return an article's state, and the document of its last or scheduled version; no document once it is erased."""
+    async def find(self, article_id: str) -> StoredArticle | None:
+        """Return an article with the document of its last or scheduled version; no document once it is erased."""
         state = await read_article_state(self._redis, self._keys, article_id)
         for _ in range(MAX_ATTEMPTS):
             if state is None or state.status is Status.RETRACTED:
                 break
-            document = await self._document(state)
+            try:
+                document = await self._document(state)
+            except DocumentUnavailableError as error:
+                return StoredArticle(state, None, error)
             if document is not None:
-                return state, document
+                return StoredArticle(state, document)
             state = await read_article_state(self._redis, self._keys, article_id)  # it changed between the two reads
-        return (state, None) if state else None
+        return StoredArticle(state, None) if state else None
 
     async def states(self, article_ids: Sequence[str]) -> dict[str, ArticleState]:
         """Return the states of the articles that exist, by id."""
@@ -72,8 +99,7 @@ class ArticleReader:
             return None
         is_scheduled = state.status is Status.SCHEDULED
         name = self._keys.scheduled(article_id) if is_scheduled else self._keys.version(article_id, state.version)
-        document: bytes | None = await self._redis.hget(name, "document")
-        return document
+        return await self._archive.resolve(article_id, state.version, await self._redis.hget(name, "document"))
 
     async def write_tokens(self, article_id: str, version: int) -> WriteTokens:
         """Return the write tokens of one version of an article, and of its scheduled version."""
@@ -87,13 +113,13 @@ class ArticleReader:
             int(revision) if revision else 0,
         )
 
-    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[ArticleState, bytes | None]]:
+    async def find_all(self, article_ids: Sequence[str]) -> list[StoredArticle]:
         """Return the articles that exist, as `find` does."""
         return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
 
     async def _document(self, state: ArticleState) -> bytes | None:
         if state.status is Status.PUBLISHED:
-            return await version_document(self._redis, self._keys, state.id, state.version)
+            return await version_document(self._redis, self._keys, state.id, state.version, self._archive)
         revision, document = await self._redis.hmget(self._keys.scheduled(state.id), "revision", "document")
         return unpack(document) if revision and int(revision) == state.revision else None
 
@@ -114,8 +140,10 @@ class ArticleReader:
             for number in range(newest, oldest - 1, -1):
                 pipe.hget(self._keys.version(article_id, number), "about")
             found = await pipe.execute()
-        return [orjson.loads(about) for about in found if about]
+        numbered = zip(range(newest, oldest - 1, -1), found, strict=True)
+        # That of an archived version is without its number.
+        return [{"version": number} | orjson.loads(about) for number, about in numbered if about]
 
     async def version(self, article_id: str, number: int) -> bytes | None:
         """Return one version's document, or None if it was erased or never existed."""
-        return await version_document(self._redis, self._keys, article_id, number)
+        return await version_document(self._redis, self._keys, article_id, number, self._archive)

@@ -8,7 +8,8 @@ import orjson
 from newswire.article import ArticleDraft, Status
 from newswire.storage.article_records import ArticleState, pack, unpack
 from newswire.timestamps import rfc3339, utc_now
-from newswire_ingest.articles.models import StoredArticle, WriteCommand, WritePlan
+from newswire_ingest.articles.article_reader import StoredArticle
+from newswire_ingest.articles.models import WriteCommand, WritePlan
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content.content import changed
 from newswire_ingest.limits.limits import Limits

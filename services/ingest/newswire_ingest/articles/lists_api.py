@@ -15,9 +15,9 @@ from newswire.http.problems import forbidden, gone, not_found
 from newswire.http.request_parsing import JSON, NoParameters, query_params
 from newswire_ingest.articles import schemas as answers
 from newswire_ingest.articles.api import ArticleId, NoBody, Owner
-from newswire_ingest.articles.models import PATH, StoredArticle
+from newswire_ingest.articles.models import PATH
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.results import view
+from newswire_ingest.articles.results import listed_view
 from newswire_ingest.articles.service import ArticleService
 
 READ_BATCH_SIZE = 10
@@ -66,7 +66,7 @@ def router(store: ArticleStore, articles: ArticleService) -> APIRouter:
         listed: list[dict[str, Any]] = []
         for at in range(0, len(page), READ_BATCH_SIZE):
             found = await store.find_all(page[at : at + READ_BATCH_SIZE])
-            listed += [_without_body(view(StoredArticle(*one))) for one in found]
+            listed += [_without_body(listed_view(one)) for one in found]
         following = await next_cursor(request, caller, page[-1] if more else None)
         return _json({"articles": listed, "next_cursor": following})
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from newswire.auth.credentials import Caller
 from newswire.observability.audit import SYSTEM, Actor
 from newswire.preconditions import Preconditions
-from newswire.storage.article_records import ArticleState
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.publishing import Version
 from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext
 
@@ -41,14 +41,6 @@ class WriteCommand:
     def marked(self, version: Version) -> Version:
         """Return a version with the write token of this command, if it has its own."""
         return replace(version, write_token=self.write_token) if self.write_token else version
-
-
-@dataclass(frozen=True, slots=True)
-class StoredArticle:
-    """An article as stored. The document is that of its last version, or of its scheduled first one; None if retracted."""
-
-    state: ArticleState
-    document: bytes | None
 
 
 Find = Callable[[Caller], Awaitable[StoredArticle]]

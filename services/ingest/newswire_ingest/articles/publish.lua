@@ -215,6 +215,14 @@ local function erase_images(args, publisher)
   end_media_uses(names, publisher, 'article.' .. args.id, args.now_ms, true)
 end
 
+-- Corrects the totals of the archive for a document that is erased, if it is a pointer (`newswire.storage.document_archive`).
+local function uncount_archived(totals, document)
+  local bytes = string.match(document, '^archived:(%d+):')
+  if not bytes then return end
+  redis.call('HINCRBY', totals, 'documents', -1)
+  redis.call('HINCRBY', totals, 'bytes', -bytes)
+end
+
 -- Maximum number of retractions to remember that the index does not show yet, for installations in which nothing indexes them.
 local MAX_UNINDEXED = 10000
 
@@ -246,11 +254,12 @@ end
 -- Erases every version and stream entry of an article, and stores a tombstone instead.
 -- KEYS 1 state, 2 stream, 3 dead letters of the article, 4 API key of the caller, 5 idempotency record or '', 6 articles,
 --      7 retractions that the index does not show yet, 8 time of the last erasure, 9 audit log, 10 due,
---      11 external ids of the publisher, then every version document
+--      11 external ids of the publisher, 12 articles to be erased from the archive, 13 totals of the archive, then every version
+--      document
 -- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
 --      the idempotency record, in s); label_names and media_names (prefixes of the keys of labels and images);
 --      drafts (key of the drafts of the publisher's articles); by: 'operator' for a retraction by an operator, which prevents the
---      publisher from publishing it again, or '';
+--      publisher from publishing it again, or ''; archive: '' if the installation has none;
 --      readers_field, for the entitlements that could read it, and readers, their digests; tombstone; event;
 --      audit, the entry of the audit log, appended unless the article was retracted before in the same way;
 --      number (the version), publisher and external ('' for none): of the article; repeated: whether a failover may have lost the
@@ -276,10 +285,15 @@ local function retract(keys, args)
   if barred or state.status ~= 'retracted' then redis.call('XADD', keys[9], '*', 'entry', args.audit) end
   if state.status == 'retracted' then return {'OK', ''} end
   note_erasure(keys[8])
-  for i = 12, #keys do
-    local entry = redis.call('HGET', keys[i], 'entry')
-    if entry then redis.call('XDEL', keys[2], entry) end
+  for i = 14, #keys do
+    local version = redis.call('HMGET', keys[i], 'entry', 'document')
+    if version[1] then redis.call('XDEL', keys[2], version[1]) end
+    uncount_archived(keys[13], version[2] or '')
     redis.call('DEL', keys[i])
+  end
+  -- Also without a pointer to an object: a process may have been killed, or Redis have failed over, after one was written.
+  if args.archive ~= '' or redis.call('HEXISTS', keys[1], 'archived') == 1 then
+    redis.call('ZADD', keys[12], args.now_ms, args.id)
   end
   for _, letter in ipairs(redis.call('SMEMBERS', keys[3])) do
     local stream, entry = string.match(letter, '^(.+) (%S+)$')

@@ -13,6 +13,7 @@ import orjson
 
 from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_URN, ArticlePublished, ArticleRetracted, Kind, event, source
+from newswire.storage.article_records import ArticleState
 from newswire.text.folding import fold
 from newswire.timestamps import rfc3339
 from newswire_ingest.content.content import changed, content
@@ -134,6 +135,18 @@ def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tomb
         topics=last.topics,
         authors=last.authors,
         language=last.language,
+        retracted_at=now,
+    )
+
+
+def bare_tombstone(state: ArticleState, reason: str | None, now: datetime) -> Tombstone:
+    """Return the tombstone of an article whose last version cannot be read: without authors, labels and language."""
+    return Tombstone(
+        id=state.id,
+        version=state.version,
+        publisher=state.publisher,
+        external_id=state.external_id,
+        reason=reason,
         retracted_at=now,
     )
 

@@ -12,6 +12,7 @@ from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import tracing
 from newswire.storage.article_records import ArticleState, pack
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms_ceil, rfc3339
 from newswire_ingest.articles.article_reader import ArticleReader
@@ -35,8 +36,14 @@ def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
 class ArticleStore(ArticleReader):
     """Reads and writes the articles of all publishers in one Redis."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, idempotency_lifetime: timedelta) -> None:
-        super().__init__(redis, keys)
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        idempotency_lifetime: timedelta,
+        archive: DocumentArchive = NO_ARCHIVE,
+    ) -> None:
+        super().__init__(redis, keys, archive)
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self.functions = publishing_functions(redis, keys)
         self.writer = RepeatingWriter(self.functions)
@@ -85,7 +92,7 @@ class ArticleStore(ArticleReader):
         The entitlements that could read it are recorded: their accounts are notified of the retraction.
         """
         keys = self._keys
-        readers = await matching_entitlements(self._redis, keys, state.id, state.version)
+        readers = await matching_entitlements(self._redis, keys, state.id, state.version, self._archive)
         keys_of_call = [
             keys.article(state.id),
             keys.stream,
@@ -98,6 +105,8 @@ class ArticleStore(ArticleReader):
             keys.audit_log,
             keys.due,
             keys.external(state.publisher),
+            keys.archive_erasures,
+            keys.archive_totals,
             *(keys.version(state.id, number) for number in range(1, state.version + 1)),
         ]
         arguments = self._request_arguments(context, state.id, state.revision_tag) | {
@@ -106,6 +115,7 @@ class ArticleStore(ArticleReader):
             "media_names": self._media,
             "drafts": keys.key("drafts", "articles", state.publisher),
             "by": "operator" if by_operator else "",
+            "archive": "" if self._archive.storage is None else "used",
             "readers_field": readers_field(state.version),
             "readers": readers,
             "tombstone": tombstone.decode(),

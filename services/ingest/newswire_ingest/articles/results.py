@@ -4,6 +4,7 @@ from typing import Any
 
 from newswire.observability import metrics
 from newswire_ingest.articles import schemas
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.errors import (
     ArticleBusyError,
     ArticleCancelledError,
@@ -13,7 +14,7 @@ from newswire_ingest.articles.errors import (
     TakenDownError,
     key_mismatch,
 )
-from newswire_ingest.articles.models import PATH, StoredArticle, WriteCommand, WriteResult
+from newswire_ingest.articles.models import PATH, WriteCommand, WriteResult
 from newswire_ingest.articles.publishing import is_article_id
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.store_result import StoreResult
@@ -29,8 +30,7 @@ class ResultReader:
 
     async def find(self, article_id: str) -> StoredArticle | None:
         """Return an article of any publisher."""
-        found = await self._store.find(article_id) if is_article_id(article_id) else None
-        return StoredArticle(*found) if found else None
+        return await self._store.find(article_id) if is_article_id(article_id) else None
 
     async def current(self, article_id: str) -> WriteResult:
         """Return an article as the result of a repeated request."""
@@ -95,6 +95,16 @@ def view(found: StoredArticle) -> dict[str, Any]:
     if found.document is None and found.state.tombstone is None:
         raise ArticleBusyError("the article is being changed; repeat the request")
     return schemas.view(found.state, found.document)
+
+
+def listed_view(found: StoredArticle) -> dict[str, Any]:
+    """Return an article as its publisher sees it in a list: without its texts if they are in an archive that cannot be read."""
+    if found.unavailable is None:
+        return view(found)
+    state = found.state
+    shown = {"id": state.id, "version": state.version, "status": state.status.value, "publisher": state.publisher}
+    times = {"external_id": state.external_id, "published_at": state.published_at, "updated_at": state.updated_at}
+    return shown | {name: value for name, value in times.items() if value is not None}
 
 
 def cancelled(article_id: str) -> WriteResult:

@@ -11,9 +11,10 @@ from newswire.article import ArticleDraft, Status
 from newswire.auth.credentials import Caller
 from newswire.timestamps import rfc3339
 from newswire_ingest.articles import schemas
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.embargo import has_invalid_embargo, invalid_embargo
 from newswire_ingest.articles.errors import ArticleBusyError, ArticleNotFoundError, RetractedError
-from newswire_ingest.articles.models import Effect, Find, StoredArticle, WriteCommand, WritePlan, WriteResult
+from newswire_ingest.articles.models import Effect, Find, WriteCommand, WritePlan, WriteResult
 from newswire_ingest.articles.publishing import Version, due_after
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import ResultReader, count_event, view

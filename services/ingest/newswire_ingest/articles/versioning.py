@@ -12,9 +12,9 @@ from newswire.article import ArticleDraft, Status
 from newswire.media import ArticleImage
 from newswire.storage.article_records import ArticleState
 from newswire.timestamps import rfc3339
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.embargo import embargo_passed, has_invalid_embargo, held, invalid_embargo
 from newswire_ingest.articles.errors import InvalidDraftError, InvalidMemberError, OlderVersionError, RetractedError
-from newswire_ingest.articles.models import StoredArticle
 from newswire_ingest.articles.patch import patched
 from newswire_ingest.articles.publishing import Version, next_version
 from newswire_ingest.content.body_sanitiser import sanitise_body

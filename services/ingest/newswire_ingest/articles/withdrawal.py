@@ -7,9 +7,10 @@ from newswire.article import Status
 from newswire.events import ArticlePublished
 from newswire.observability.audit import Act, new_entry
 from newswire_ingest.articles import schemas
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.errors import ArticleBusyError, RepublishedError
-from newswire_ingest.articles.models import Find, StoredArticle, WriteCommand, WriteResult
-from newswire_ingest.articles.publishing import new_write_token, retraction_event, tombstone
+from newswire_ingest.articles.models import Find, WriteCommand, WriteResult
+from newswire_ingest.articles.publishing import bare_tombstone, new_write_token, retraction_event, tombstone
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import ResultReader, cancelled, count_event
 
@@ -57,7 +58,9 @@ class Withdrawal:
         self, found: StoredArticle, reason: str | None, command: WriteCommand, write_token: str, *, by_operator: bool
     ) -> WriteResult | None:
         state, now = found.state, self._clock()
-        if found.document is not None:
+        if found.unavailable is not None:  # a retraction does not wait for the archive
+            remains, revision = bare_tombstone(state, reason, now), state.revision + 1
+        elif found.document is not None:
             remains = tombstone(ArticlePublished.model_validate_json(found.document), reason, now)
             revision = state.revision + 1
         elif state.tombstone is not None:

@@ -16,6 +16,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_ids, unpack
 from newswire.storage.backup_file import Record, raw, text
+from newswire.storage.document_archive import DocumentArchive, Pointer
 from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 LUA = LuaSource("newswire_ingest.backup", "backup")
@@ -38,6 +39,8 @@ class ArticleBackup:
     """The last pass in which an article was read, for articles that changed; all others were read in pass 0."""
     withdrawn: dict[str, Order] = field(default_factory=dict)
     """For each article, the entry up to which its entries contain erased text."""
+    archive: DocumentArchive | None = None
+    """Reads archived documents into the backup; None to leave them where they are: the backup has the pointers."""
     _began: Order = (0, 0)
     _scheduled: set[str] = field(default_factory=set)
     """Articles that were scheduled when they were read: the stream has no events about them until they are published."""
@@ -94,7 +97,7 @@ class ArticleBackup:
                 yield self._entry(entry_id, fields[FIELD.encode()], set())
         for article_id, found in zip(articles[::2], articles[1::2], strict=True):
             if found:
-                yield self._article(article_id.decode(), found, MAX_ROUNDS + 2)
+                yield await self._complete(self._article(article_id.decode(), found, MAX_ROUNDS + 2))
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:
@@ -116,10 +119,20 @@ class ArticleBackup:
         if reading:  # an article that is gone was cancelled before it was published
             self.last_reading |= dict.fromkeys(ids, reading)
         return [
-            self._article(article_id, records, reading)
+            await self._complete(self._article(article_id, records, reading))
             for article_id, records in zip(ids, found, strict=True)
             if records
         ]
+
+    async def _complete(self, record: Record) -> Record:
+        """Add the archived documents of an article to its record, if they are to be in the backup."""
+        for name, fields in record["records"].items() if self.archive is not None else ():
+            stored = raw(fields["document"]) if name.startswith(":v:") and "document" in fields else b""
+            if self.archive is not None and Pointer.read(stored):
+                packed = await self.archive.resolve(record["id"], int(name.removeprefix(":v:")), stored)
+                fields["document"] = text(unpack(packed or b""))
+                record["records"][""].pop("archived", None)  # it is in no archive once it is restored
+        return record
 
     def _article(self, article_id: str, found: list[Any], reading: int) -> Record:
         if reading:

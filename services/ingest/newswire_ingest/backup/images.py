@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from newswire.media import is_file
+from newswire.object_storage.storage import ObjectStorage, read_all
 from newswire.storage.backup_file import BackupUnreadableError, Record
 from newswire_ingest.media.models import ImageFormat
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage import MediaStorage, read_all
 
 _FOLDER = re.compile(r"[0-9a-f]{1,64}")
 _FORMATS = frozenset(format_.value for format_ in ImageFormat)
@@ -19,7 +19,7 @@ _FORMATS = frozenset(format_.value for format_ in ImageFormat)
 class ImageSource:
     """Where the bytes of images are, and the ids of those that are missing there."""
 
-    storage: MediaStorage
+    storage: ObjectStorage
     missing: list[str] = field(default_factory=list)
 
 
@@ -39,12 +39,12 @@ async def read_images(records: MediaRepository, source: ImageSource) -> AsyncIte
         }
 
 
-async def restore_image(storage: MediaStorage, record: Record) -> None:
+async def restore_image(storage: ObjectStorage, record: Record) -> None:
     """Store an original where its record says.
 
     Raises:
         newswire.storage.backup_file.BackupUnreadableError: the record names no image.
-        newswire_ingest.media.errors.StorageError: the folder or the bucket cannot be used.
+        newswire.object_storage.storage.StorageError: the folder or the bucket cannot be used.
     """
     name, folder, format_ = (str(record[member]) for member in ("name", "folder", "format"))
     if not is_file(name) or not _FOLDER.fullmatch(folder) or format_ not in _FORMATS:

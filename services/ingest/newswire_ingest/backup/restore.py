@@ -13,6 +13,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import pack, parse_article_state, unpack
 from newswire.storage.backup_file import Record, raw
+from newswire.storage.document_archive import Pointer
 from newswire.storage.redis_functions import Call
 from newswire.timestamps import epoch_ms_ceil
 from newswire_ingest.articles.repository import publishing_functions
@@ -43,7 +44,7 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
             for name, kept in record["records"].items():
                 fields = {field: raw(value) for field, value in kept.items()}
                 if "document" in fields:
-                    fields["document"] = pack(fields["document"])
+                    fields["document"] = _stored(fields["document"])
                 pipe.hset(keys.article(record["id"]) + name, mapping=fields)
                 state_fields = state_fields if name else fields
             state = parse_article_state({field.encode(): value for field, value in state_fields.items()})
@@ -73,10 +74,15 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
     return restored_articles
 
 
+def _stored(document: bytes) -> bytes:
+    """Return a document of a backup as Redis stores it. A pointer to the archive is restored as it is."""
+    return document if Pointer.read(document) else pack(document)
+
+
 async def restore_old_events(
     redis: "Redis", keys: Keyspace, restored_articles: Sequence[RestoredArticle], entries: Iterable[Record], site: str
 ) -> None:
-    """Append an event to the empty stream for each article without an event in the backup's entries.
+    """Append an event to the empty stream for each article without an event in the backup's entries, except archived ones.
 
     Their ids (``1-1``, ``1-2``, …) are lower than all others, so a consumer that continues at its old position skips them.
     """
@@ -99,6 +105,11 @@ async def restore_old_events(
         async with redis.pipeline(transaction=False) as pipe:
             for number, (restored, stored) in enumerate(zip(page, found, strict=True), at + 1):
                 if stored is None:
+                    continue
+                if Pointer.read(
+                    stored
+                ):  # its text is not read: search finds out that its index lacks articles, and rebuilds it
+                    pipe.sadd(keys.complete_indexes, "before the restore")
                     continue
                 event = recorded_event(orjson.loads(unpack(stored)), site)
                 pipe.xadd(keys.stream, {FIELD: event.to_json()}, id=f"1-{number}")

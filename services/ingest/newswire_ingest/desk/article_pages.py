@@ -9,7 +9,7 @@ from starlette.responses import Response
 from newswire.article import Status
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.preconditions import PreconditionError
-from newswire_ingest.articles.models import StoredArticle
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import view
 from newswire_ingest.articles.service import ArticleService

@@ -8,10 +8,9 @@ from typing import Any
 from newswire.article import Status
 from newswire.http.problems import invalid
 from newswire.text.folding import fold
-from newswire_ingest.articles.models import StoredArticle
 from newswire_ingest.articles.publishing import is_article_id
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.results import view
+from newswire_ingest.articles.results import listed_view
 from newswire_ingest.drafts.models import DraftState, DraftSummary
 from newswire_ingest.drafts.selection import DraftSelection
 from newswire_ingest.drafts.service import DraftService
@@ -94,7 +93,7 @@ async def _articles(store: ArticleStore, account: str, chosen: Selection, cursor
         ids = await store.list_articles(account, [_STATUSES[chosen.tab]], last, READ_BATCH_SIZE)
         if not ids:
             return ListPage(entries, None)
-        found = [view(StoredArticle(*each)) for each in await store.find_all(ids)]
+        found = [listed_view(each) for each in await store.find_all(ids)]
         entries += [_of_article(article) for article in found if _is_chosen(article, chosen)]
         scanned, last = scanned + len(ids), ids[-1]
     return ListPage(entries, last)

@@ -8,8 +8,8 @@ import orjson
 
 from newswire.article import ArticleDraft
 from newswire.timestamps import rfc3339
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.errors import InvalidMemberError
-from newswire_ingest.articles.models import StoredArticle
 from newswire_ingest.drafts.content import DraftContent, article_draft, due_instructions
 from newswire_ingest.drafts.models import DraftAct, DraftActor
 

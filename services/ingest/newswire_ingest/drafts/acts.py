@@ -18,8 +18,9 @@ from newswire.auth.credentials import Caller
 from newswire.observability import tracing
 from newswire.preconditions import PreconditionError, Preconditions, etag
 from newswire.storage.article_records import ArticleState
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.errors import ArticleBusyError, ArticleError, KeyRevokedError
-from newswire_ingest.articles.models import StoredArticle, WriteCommand, WriteResult
+from newswire_ingest.articles.models import WriteCommand, WriteResult
 from newswire_ingest.articles.publishing import fingerprint, new_write_token
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import view
@@ -65,8 +66,7 @@ class DraftActs:
             ArticleChangedError: the article is not in the state that the person saw.
             newswire_ingest.articles.errors.ArticleError: the article is refused.
         """
-        found = await self._links.find(stored.account, stored.article) if stored.article else None
-        article = StoredArticle(*found) if found else None
+        article = await self._links.find(stored.account, stored.article) if stored.article else None
         wanted = self._wanted(stored, request, article.state if article else None)
         if article is not None and _is_repeat(stored.done, wanted, article.state, request):
             return _result(article)
@@ -92,7 +92,7 @@ class DraftActs:
             raise
         await self._links.complete(began, replace(pending, article_revision=result.revision_tag), result.article_id)
         current = await self._links.find(stored.account, result.article_id)
-        return _result(StoredArticle(*current), result.effect) if current else result
+        return _result(current, result.effect) if current else result
 
     def _wanted(self, stored: StoredDraft, request: ActRequest, state: ArticleState | None) -> DoneAct:
         parameters = orjson.dumps([request.act, *request.parameters])
@@ -145,10 +145,9 @@ class DraftActs:
         await self._store.write(DraftWrite(began, replace(began, stamp=began.stamp + 1, pending=None), None))
 
     async def _changed(self, began: StoredDraft, draft: Draft) -> Exception:
-        found = await self._links.find(began.account, began.article or "")
-        if found is None:
+        article = await self._links.find(began.account, began.article or "")
+        if article is None:
             return ArticleBusyError("the article is being changed; repeat the request")
-        article = StoredArticle(*found)
         return ArticleChangedError(draft, view(article), article.state.revision_tag)
 
 

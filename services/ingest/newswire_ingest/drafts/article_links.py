@@ -10,6 +10,7 @@ from dataclasses import replace
 from newswire.observability import audit
 from newswire.observability.audit import Act, Actor, ActorType
 from newswire.storage.article_records import ArticleState
+from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.publishing import is_article_id
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.drafts.models import DoneAct, DraftAct
@@ -31,10 +32,10 @@ class ArticleLinks:
         self._articles = articles
         self._store = store
 
-    async def find(self, account: str, article_id: str) -> tuple[ArticleState, bytes | None] | None:
+    async def find(self, account: str, article_id: str) -> StoredArticle | None:
         """Return an article of the account; None if it has no such one."""
         found = await self._articles.find(article_id) if is_article_id(article_id) else None
-        return found if found is not None and found[0].publisher == account else None
+        return found if found is not None and found.state.publisher == account else None
 
     async def states(self, drafts: Sequence[StoredDraft]) -> dict[str, ArticleState]:
         """Return the states of the articles of drafts, by id."""

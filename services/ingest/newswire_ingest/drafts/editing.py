@@ -265,7 +265,7 @@ class DraftEditing:
         found = await self._links.find(account, article_id)
         if found is None:
             raise ArticleNotFoundError
-        state, document = found
+        state, document = found.state, found.document
         if content is None and document is None:
             raise RetractedError("its text is erased; send the text of the draft")
         return content or content_of_article(state, document or b""), state.revision_tag

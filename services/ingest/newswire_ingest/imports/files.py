@@ -6,8 +6,8 @@ from typing import Literal
 import orjson
 import zstandard
 
+from newswire.object_storage.storage import ObjectStorage, read_all
 from newswire_ingest.imports.models import Row
-from newswire_ingest.media.storage import MediaStorage, read_all
 
 Results = Literal["compared", "published"]
 _COMPRESSION_LEVEL = 3
@@ -16,7 +16,7 @@ _COMPRESSION_LEVEL = 3
 class ImportFiles:
     """Reads and writes them."""
 
-    def __init__(self, storage: MediaStorage) -> None:
+    def __init__(self, storage: ObjectStorage) -> None:
         self._storage = storage
 
     async def write_source(self, import_id: str, content: bytes) -> None:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from newswire.auth.credentials import Caller
 from newswire.concurrency.backoff import pause
 from newswire.concurrency.offload import OffloadError
+from newswire.object_storage.storage import StorageError
 from newswire.users.models import User
 from newswire.users.roles import Permission
 from newswire_ingest.imports.models import Import, ImportState, Row
@@ -27,7 +28,6 @@ from newswire_ingest.imports.publishing import BarredError, ItemPublisher, Publi
 from newswire_ingest.imports.reading import UnreadableImportError, chunk_path, read_into, source_path
 from newswire_ingest.imports.repository import progress_fields
 from newswire_ingest.imports.service import ImportService
-from newswire_ingest.media.errors import StorageError
 
 log = logging.getLogger(__name__)
 

@@ -76,7 +76,7 @@ class ImportService:
 
         Raises:
             TooManyImportsError: the account has too many.
-            newswire_ingest.media.errors.StorageError: the folder or the bucket cannot be used.
+            newswire.object_storage.storage.StorageError: the folder or the bucket cannot be used.
         """
         new = Import(
             id=str(ULID()).lower(),

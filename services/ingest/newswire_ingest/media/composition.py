@@ -3,15 +3,15 @@
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
+from newswire.object_storage.folder import FolderStorage
+from newswire.object_storage.s3 import S3Storage
+from newswire.object_storage.storage import ObjectStorage
 from newswire.timestamps import utc_now
 from newswire_ingest.media.service import MediaService
-from newswire_ingest.media.storage import MediaStorage
-from newswire_ingest.media.storage_folder import FolderStorage
-from newswire_ingest.media.storage_s3 import S3Storage
 from newswire_ingest.settings import IngestSettings
 
 
-def media_storage(settings: IngestSettings) -> MediaStorage:
+def media_storage(settings: IngestSettings) -> ObjectStorage:
     """Return the bucket if one is set, else the folder."""
     if settings.media_s3_bucket is None:
         return FolderStorage(settings.media_folder)

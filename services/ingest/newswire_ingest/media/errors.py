@@ -46,7 +46,3 @@ class MediaInUseError(MediaError):
     def __init__(self, uses: int) -> None:
         what = "article or draft uses" if uses == 1 else "articles or drafts use"
         super().__init__(f"{uses} {what} this image; retract them, or delete the drafts, first")
-
-
-class StorageError(MediaError):
-    """The folder or the bucket cannot be used now."""

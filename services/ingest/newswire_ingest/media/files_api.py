@@ -15,11 +15,11 @@ from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import NoParameters
 from newswire.media import PATH, is_file, parse_name
+from newswire.object_storage.storage import ObjectStorage
 from newswire.users.roles import Permission
 from newswire.workspace.browser_sessions import BrowserSessions
 from newswire_ingest.media.models import CONTENT_TYPES, ImageFormat, MediaFile
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage import MediaStorage
 from newswire_ingest.media.variants import VariantMaker
 
 _YEAR = "max-age=31536000, immutable"
@@ -27,7 +27,7 @@ _CONTENT = {content_type: {"schema": {"type": "string", "format": "binary"}} for
 
 
 def router(
-    records: MediaRepository, storage: MediaStorage, variants: VariantMaker, browsers: BrowserSessions
+    records: MediaRepository, storage: ObjectStorage, variants: VariantMaker, browsers: BrowserSessions
 ) -> APIRouter:
     """Return the paths under ``/media``."""
     routes = APIRouter(prefix=PATH, tags=["media"])

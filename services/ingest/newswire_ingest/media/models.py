@@ -1,6 +1,5 @@
 """Images: a file that is stored once, and the items of the accounts that uploaded it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,11 +112,3 @@ class MediaText:
         """Return the texts to store."""
         texts = {"alt": self.alt, "caption": self.caption, "credit": self.credit}
         return {name: text for name, text in texts.items() if text is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that is read from the folder or the bucket."""
-
-    size: int
-    chunks: AsyncIterator[bytes]

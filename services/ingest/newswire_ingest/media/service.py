@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.media import ArticleImage, files_in, is_file, original_address
+from newswire.object_storage.storage import ObjectStorage
 from newswire.observability import audit
 from newswire.observability.audit import Act, Actor
 from newswire_ingest.media import image_worker
@@ -23,7 +24,6 @@ from newswire_ingest.media.errors import (
 )
 from newswire_ingest.media.models import CleanImage, Media, MediaFile, MediaText
 from newswire_ingest.media.repository import MediaPage, MediaRepository, new_file
-from newswire_ingest.media.storage import MediaStorage
 
 MAX_UPLOADS = 8
 """Uploads that a process receives at a time; each is in memory until it is decoded."""
@@ -40,7 +40,7 @@ class MediaService:
         self,
         redis: "Redis",
         keys: Keyspace,
-        storage: MediaStorage,
+        storage: ObjectStorage,
         site: str,
         max_bytes: int,
         clock: Callable[[], datetime],

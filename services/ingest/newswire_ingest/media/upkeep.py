@@ -14,11 +14,11 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.concurrency.offload import OffloadError
 from newswire.keys import Keyspace
+from newswire.object_storage.storage import ObjectStorage, StorageError
 from newswire.observability import audit
 from newswire.observability.audit import SYSTEM, Act
-from newswire_ingest.media.errors import InvalidImageError, StorageError
+from newswire_ingest.media.errors import InvalidImageError
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage import MediaStorage
 from newswire_ingest.media.variants import VariantMaker
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class MediaUpkeep:
     def __init__(
         self,
         records: MediaRepository,
-        storage: MediaStorage,
+        storage: ObjectStorage,
         variants: VariantMaker,
         unused_after: timedelta,
         clock: Callable[[], datetime],

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from newswire.object_storage.storage import ObjectStorage, read_all
 from newswire_ingest.media import image_worker
 from newswire_ingest.media.models import ImageFormat, MediaFile
 from newswire_ingest.media.repository import MediaRepository
-from newswire_ingest.media.storage import MediaStorage, read_all
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class VariantMaker:
     """Makes variants. Of concurrent requests for the same one, the first makes it and the others wait."""
 
-    def __init__(self, records: MediaRepository, storage: MediaStorage, clock: Callable[[], datetime]) -> None:
+    def __init__(self, records: MediaRepository, storage: ObjectStorage, clock: Callable[[], datetime]) -> None:
         self._records = records
         self._storage = storage
         self._clock = clock

@@ -24,6 +24,8 @@ from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire.storage.article_records import unpack
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, Numbered
+from newswire_notify.deliveries.archived_documents import read_archived
 from newswire_notify.deliveries.attempt_decisions import decide_outcome
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult, ClaimBatch, ClaimedDelivery, Documents
 from newswire_notify.deliveries.queue import Queue
@@ -44,6 +46,8 @@ FREQUENT_SECONDS = 0.05
 BLOCKED_SECONDS = 0.05
 """How long results do not wait after deliveries were found that wait for them."""
 DRAIN_SECONDS = 4.0
+UNAVAILABLE_SECONDS = 30.0
+"""How long deliveries are postponed whose texts are in an archive that cannot be read."""
 SLOW_ATTEMPT_SECONDS = 1.0
 """An attempt that takes longer no longer counts towards the concurrency, so that hanging endpoints do not block others."""
 MAX_SLOW_FACTOR = 8
@@ -82,8 +86,10 @@ class Worker:
         lease: float = 60.0,
         clock: Callable[[], float] = time.time,
         uniform: Callable[[float, float], float] = random.uniform,
+        archive: DocumentArchive = NO_ARCHIVE,
     ) -> None:
         self.running = False
+        self._archive = archive
         self._queue = queue
         self._records = records
         self._keys = keys
@@ -240,6 +246,8 @@ class Worker:
         deliveries, documents = claimed.deliveries, claimed.documents
         try:
             documents = documents or await self._documents(deliveries)
+            documents, unavailable = await read_archived(self._archive, documents)
+            deliveries = self._postpone(deliveries, unavailable)
             if lacking := [delivery for delivery in deliveries if not delivery.envelope]:
                 found = await rebuilt_envelopes(self._records, self._keys, self._site, lacking, documents)
                 deliveries = [
@@ -282,6 +290,12 @@ class Worker:
                 pipe.hget(self._keys.version(article, version), "document")
             found = await pipe.execute()
         return {version: stored or b"" for version, stored in zip(wanted, found, strict=True)}
+
+    def _postpone(self, deliveries: Sequence[ClaimedDelivery], unavailable: set[Numbered]) -> list[ClaimedDelivery]:
+        """Postpone the deliveries whose documents cannot be read now; return the others."""
+        late = [each for each in deliveries if each.type == PUBLISHED and (each.article, each.version) in unavailable]
+        self._results += [AttemptResult(each, AttemptOutcome.RELEASED, UNAVAILABLE_SECONDS, None) for each in late]
+        return [each for each in deliveries if each not in late] if late else list(deliveries)
 
     async def _deliver(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> None:
         try:

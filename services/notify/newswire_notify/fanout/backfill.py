@@ -21,6 +21,7 @@ from newswire.concurrency.offload import OffloadError
 from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry, parse_position
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire.storage.memory_guard import MemoryGuard
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import PastEvent, RecordsCursor, changed_since
@@ -73,7 +74,9 @@ class BackfillWorker:
         *,
         memory: MemoryGuard | None = None,
         on_enqueued: Callable[[], None] = lambda: None,
+        archive: DocumentArchive = NO_ARCHIVE,
     ) -> None:
+        self._archive = archive
         self._queue = queue
         self._records = records
         self._keys = keys
@@ -135,7 +138,9 @@ class BackfillWorker:
                 events = [past for past in await offload_if_large(read, size, searches_text=False) if past]
                 return Page(events, page[-1][0].decode() if len(page) == PAGE_SIZE else None, len(page))
             cursor = RecordsCursor(at)
-        events, following, examined = await changed_since(self._records, self._keys, self._site, cursor, PAGE_SIZE)
+        events, following, examined = await changed_since(
+            self._records, self._keys, self._site, cursor, PAGE_SIZE, self._archive
+        )
         return Page(events, following.written() if following else None, examined)
 
     async def _matching_ids(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:

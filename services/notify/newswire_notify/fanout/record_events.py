@@ -23,6 +23,7 @@ from newswire.events import (
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import parse_position
 from newswire.storage.article_records import articles_after, unpack
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire_notify.deliveries.models import ClaimedDelivery, Documents
 from newswire_notify.webhooks.rendering import envelope
 
@@ -93,11 +94,19 @@ async def rebuilt_envelopes(
 
 
 async def changed_since(
-    redis: "Redis", keys: Keyspace, site: str, cursor: RecordsCursor, limit: int
+    redis: "Redis",
+    keys: Keyspace,
+    site: str,
+    cursor: RecordsCursor,
+    limit: int,
+    archive: DocumentArchive = NO_ARCHIVE,
 ) -> tuple[list[PastEvent], RecordsCursor | None, int]:
     """Continue a scan of the records: articles published or retracted after its stream entry, in their current state.
 
     Returns at most ``limit`` events, the cursor after them (None at the end), and the number of articles examined.
+
+    Raises:
+        newswire.storage.document_archive.DocumentUnavailableError: a text is archived, and the archive cannot be read.
     """
     page = await articles_after(redis, keys, cursor.created, cursor.article, HEADS_PAGE)
     async with redis.pipeline(transaction=False) as pipe:
@@ -107,7 +116,8 @@ async def changed_since(
     changed = [at for at, head in enumerate(heads) if _may_have_changed(head, cursor.since)][: limit + 1]
     more = len(changed) > limit
     seen = changed[limit] if more else len(page)
-    events = await _events(redis, keys, site, cursor.since, [(page[at][0], heads[at]) for at in changed[:limit]])
+    articles = [(page[at][0], heads[at]) for at in changed[:limit]]
+    events = await _events(redis, keys, site, cursor.since, articles, archive)
     if not more and len(page) < HEADS_PAGE:
         return events, None, seen
     article, created = page[seen - 1]
@@ -115,15 +125,22 @@ async def changed_since(
 
 
 async def _events(
-    redis: "Redis", keys: Keyspace, site: str, since: str, articles: Sequence[tuple[str, _Head]]
+    redis: "Redis",
+    keys: Keyspace,
+    site: str,
+    since: str,
+    articles: Sequence[tuple[str, _Head]],
+    archive: DocumentArchive,
 ) -> list[PastEvent]:
     async with redis.pipeline(transaction=False) as pipe:
         for article, (_, version, _, _) in articles:
             pipe.hmget(keys.version(article, int(version or 0)), "document", "entry")
         versions = await pipe.execute()
+    numbered = [(article, int(version or 0)) for article, (_, version, _, _) in articles]
+    documents = await archive.resolve_all(numbered, [document for document, _ in versions])
     events = []
     yielder = LoopYielder()
-    for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
+    for (_, (status, _, updated, tombstone)), document, (_, entry) in zip(articles, documents, versions, strict=True):
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
         # An article that was just erased has no document; its retraction is on the stream.

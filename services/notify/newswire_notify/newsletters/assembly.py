@@ -10,6 +10,7 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Loop
 from newswire.http.health import Check
 from newswire.keys import Keyspace
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire_notify.newsletters import api, archive, mail_pages, pages
 from newswire_notify.newsletters.attempts import Attempts
 from newswire_notify.newsletters.bounce_folder import BounceFolder
@@ -78,6 +79,7 @@ def assemble_newsletters(
     signed: SignedTokens,
     settings: NotifySettings,
     clock: Callable[[], float],
+    documents: DocumentArchive = NO_ARCHIVE,
 ) -> NewsletterParts:
     """Make the parts of newsletters.
 
@@ -97,7 +99,7 @@ def assemble_newsletters(
     signup_limits = SignupLimits(settings.signups_per_network, settings.signups_per_newsletter)
     signup = Signup(newsletters, subscribers, queue, signup_limits)
     bounces = Bounces(newsletters, subscribers)
-    items = Items(newsletters, records, keys)
+    items = Items(newsletters, records, keys, documents)
     return_paths = ReturnPaths(subscribers.hashes, settings.bounce_domain) if settings.bounce_domain else None
     maker = MailMaker(newsletters, subscribers, items, links, MailComposer(links, signer), return_paths)
     transport = transport_of(settings)

@@ -14,6 +14,7 @@ from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_version
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, DocumentMissingError
 from newswire.timestamps import rfc3339
 from newswire_notify.newsletters.matching import is_entitled
 from newswire_notify.newsletters.repository import Newsletters
@@ -90,7 +91,10 @@ class NumberedItems:
 class Items:
     """Reads the items of newsletters. Status and entitlement are read every time; texts are cached: a version never changes."""
 
-    def __init__(self, newsletters: Newsletters, records: "Redis", keys: Keyspace) -> None:
+    def __init__(
+        self, newsletters: Newsletters, records: "Redis", keys: Keyspace, archive: DocumentArchive = NO_ARCHIVE
+    ) -> None:
+        self._archive = archive
         self._newsletters = newsletters
         self._records = records
         self._keyspace = keys
@@ -140,7 +144,10 @@ class Items:
         """Return the text of a version, and how mails show it."""
         name = (article, version)
         if name not in self._texts:
-            text = await read_version(self._records, self._keyspace, article, version)
+            try:
+                text = await read_version(self._records, self._keyspace, article, version, self._archive)
+            except DocumentMissingError:
+                text = None
             if text is None:
                 return None
             self._texts[name] = (text, _item(text))

@@ -6,7 +6,8 @@ from itertools import accumulate
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.article_records import stored_title
+from newswire.storage.article_records import stored_documents, stored_title
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
 """Of the stored documents that are read for a list; the articles after them are shown without a title."""
@@ -15,7 +16,8 @@ MAX_TOTAL_BYTES = 8 * 1024 * 1024
 class ArticleTitles:
     """Reads titles from the records: a retracted article has none any more, and a notice is about no article."""
 
-    def __init__(self, records: "Redis", keys: Keyspace) -> None:
+    def __init__(self, records: "Redis", keys: Keyspace, archive: DocumentArchive = NO_ARCHIVE) -> None:
+        self._archive = archive
         self._records = records
         self._keys = keys
 
@@ -27,8 +29,5 @@ class ArticleTitles:
                 pipe.hstrlen(self._keys.version(article, number), "document")
             sizes = await pipe.execute()
         read = [each for each, total in zip(wanted, accumulate(sizes), strict=True) if total <= MAX_TOTAL_BYTES]
-        async with self._records.pipeline(transaction=False) as pipe:
-            for article, number in read:
-                pipe.hget(self._keys.version(article, number), "document")
-            found = await pipe.execute()
+        found = await stored_documents(self._records, self._keys, read, self._archive, without_unavailable=True)
         return {each: stored_title(document) for each, document in zip(read, found, strict=True) if document}

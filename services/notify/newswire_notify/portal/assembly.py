@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.keys import Keyspace
+from newswire.storage.document_archive import DocumentArchive
 from newswire_notify.deliveries.owner_replays import OwnerReplays
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries
@@ -43,6 +44,7 @@ def portal_routers(
     limiter: ConnectionLimiter,
     makers: ProblemMakers,
     settings: NotifySettings,
+    archive: DocumentArchive,
 ) -> list[APIRouter]:
     """Return the routes of the portal."""
     links = PortalLinks(records, keys)
@@ -50,8 +52,8 @@ def portal_routers(
     frame = PortalFrame(settings.site_name, makers)
     acts = Acts(records, keys)
     disabled_after = settings.webhook_disabled_after
-    titles = ArticleTitles(records, keys)
-    requests = SentRequests(queue, records, keys, settings.site)
+    titles = ArticleTitles(records, keys, archive)
+    requests = SentRequests(queue, records, keys, settings.site, archive)
     return [
         api.router(links, settings.site),
         entry_pages.router(access, frame),

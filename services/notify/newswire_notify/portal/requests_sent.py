@@ -8,6 +8,7 @@ from newswire.article import Status
 from newswire.events import PUBLISHED
 from newswire.keys import Keyspace
 from newswire.storage.article_records import unpack
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire_notify.deliveries.models import ClaimedDelivery, Endpoint
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import rebuilt_envelopes
@@ -30,17 +31,25 @@ class DeliveryFacts:
 class SentRequests:
     """Rebuilds the bodies of deliveries."""
 
-    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, site: str) -> None:
+    def __init__(
+        self, queue: Queue, records: "Redis", keys: Keyspace, site: str, archive: DocumentArchive = NO_ARCHIVE
+    ) -> None:
+        self._archive = archive
         self._queue = queue
         self._records = records
         self._keys = keys
         self._site = site
 
     async def body(self, found: Subscription, facts: DeliveryFacts) -> bytes | None:
-        """Return the body of a delivery; None if its article was retracted or erased since."""
+        """Return the body of a delivery; None if its article was retracted or erased since.
+
+        Raises:
+            newswire.storage.document_archive.DocumentUnavailableError: its text is archived, and the archive cannot be read.
+        """
         if facts.type == PUBLISHED and not await self._is_published(facts.article):
             return None
-        stored = await self._records.hget(self._keys.version(facts.article, facts.version), "document")
+        kept = await self._records.hget(self._keys.version(facts.article, facts.version), "document")
+        stored = await self._archive.resolve(facts.article, facts.version, kept)
         document = unpack(stored) if stored and facts.type == PUBLISHED else None
         if facts.type == PUBLISHED and document is None:
             return None

@@ -20,7 +20,8 @@ from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
-from newswire.storage.article_records import unpack, unpacked_size
+from newswire.storage.article_records import stored_documents, unpack, unpacked_size
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
 from newswire_notify.streaming.stream_events import (
@@ -75,7 +76,15 @@ class Page:
 class Pull:
     """Reads pages of events."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, site: str, barrier: ReplicationBarrier | None = None) -> None:
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        site: str,
+        barrier: ReplicationBarrier | None = None,
+        archive: DocumentArchive = NO_ARCHIVE,
+    ) -> None:
+        self._archive = archive
         self._redis = redis
         self._keys = keys
         self._site = site
@@ -182,10 +191,10 @@ class Pull:
             for position in positions:
                 pipe.hmget(self._keys.article(position.article), "status", "version", "tombstone")
             heads = await pipe.execute()
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for position, (_, version, _) in zip(positions, heads, strict=True):
-                pipe.hget(self._keys.version(position.article, int(version or 0)), "document")
-            documents = await pipe.execute()
+        versions = [
+            (position.article, int(version or 0)) for position, (_, version, _) in zip(positions, heads, strict=True)
+        ]
+        documents = await stored_documents(self._redis, self._keys, versions, self._archive)
         found: list[RawEntry[RecordsPosition]] = []
         for position, (status, _, tombstone), document in zip(positions, heads, documents, strict=True):
             if status == Status.PUBLISHED.encode() and document:

@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from newswire.object_storage.storage import ObjectStorage
 from newswire.settings import Settings
 from newswire.storage.backup_file import Record, read_archive
 from newswire_ingest.backup.images import restore_image
 from newswire_ingest.backup.restore import restore_articles, restore_entries, restore_old_events, restore_position
-from newswire_ingest.media.storage import MediaStorage
 from newswire_notify.subscriptions.backup import current_record, restore_deliveries
 from newswire_operations.backup.audit_log import restore_audit_log
 from newswire_operations.backup.redis_records import restore_keys
@@ -62,7 +62,7 @@ async def delete_everything(stores: Stores) -> None:
             await redis.unlink(*page)
 
 
-async def restore_backup(stores: Stores, file: Path, advance: Advance, images: MediaStorage | None = None) -> None:
+async def restore_backup(stores: Stores, file: Path, advance: Advance, images: ObjectStorage | None = None) -> None:
     """Write the contents of a backup; ``advance`` is called once per record, and ``images`` takes the bytes of images, if any."""
 
     def records(*kinds: str) -> Iterator[Record]:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from newswire.storage.backup_file import ArchiveWriter, read_archive
+from newswire.storage.document_archive import DocumentArchive
 from newswire_ingest.backup.backup import ArticleBackup
 from newswire_ingest.backup.images import ImageSource, read_images
 from newswire_ingest.media.repository import MediaRepository
@@ -20,6 +21,7 @@ _EXCLUDED = frozenset(
     "article articles audit external stream checkpoint dead-letters rate index reindex unindexed-retractions"
     " last-erasure disk-erasure session sessions one-time-link passkey-challenge sign-in-attempt sign-in-attempts"
     " sign-in-failures user-mails password-mails"
+    " archive:lease archive:pass archive:writing"
     " import imports labels:category labels:topic labels:forms labels:spelled labels:of labels:spellings".split()
 )
 """Keys that are read in another way, rebuilt by a restore, or short-lived."""
@@ -29,15 +31,21 @@ ShowProgress = Callable[[str, int], AbstractContextManager[Advance]]
 
 
 async def write_backup(
-    stores: Stores, draft: Path, target: Path, show_progress: ShowProgress, images: ImageSource | None = None
+    stores: Stores,
+    draft: Path,
+    target: Path,
+    show_progress: ShowProgress,
+    images: ImageSource | None = None,
+    old_texts: DocumentArchive | None = None,
 ) -> int:
     """Read everything into a draft, then write the target without what was replaced or erased meanwhile.
 
-    ``images``: where the images are whose bytes are to be in the backup; None to leave them out.
+    ``images``: where the images are whose bytes are to be in the backup; None to leave them out. ``old_texts``: the same of the
+    texts of old versions; without it, the backup names them.
 
     Returns the number of records in the target. Removing the draft is up to the caller.
     """
-    articles = ArticleBackup(stores.redis, stores.keys, NOTIFY_GROUP)
+    articles = ArticleBackup(stores.redis, stores.keys, NOTIFY_GROUP, archive=old_texts)
     total = await stores.redis.zcard(stores.keys.articles)
     with ArchiveWriter(draft) as archive, show_progress("reading", total) as advance:
         await _read(stores, articles, archive, advance)
@@ -57,7 +65,9 @@ async def _read(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter,
         archive.write(record)
         advance()
     for which, (redis, keys) in stores.by_name.items():
-        async for record in read_all_except(redis, keys, _EXCLUDED | TRANSIENT | REBUILT | frozenset(READ_LAST)):
+        # A restored installation has in Redis what a backup takes from the archive.
+        excluded = _EXCLUDED if articles.archive is None else _EXCLUDED | {"archive:totals"}
+        async for record in read_all_except(redis, keys, excluded | TRANSIENT | REBUILT | frozenset(READ_LAST)):
             archive.write(record | {"store": which})
     async for record in read_audit_log(stores.redis, stores.keys):
         archive.write(record)

@@ -14,6 +14,7 @@ from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import DependencyUnavailableError
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, DocumentUnavailableError
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex
@@ -37,7 +38,17 @@ REPAIR_BATCH_SIZE = 500
 class IndexMaintainer:
     """Maintains the index of one process. ``owns_index``: no other process can replace or repair it."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, group: str, admin: IndexAdmin, *, owns_index: bool) -> None:
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        group: str,
+        admin: IndexAdmin,
+        *,
+        owns_index: bool,
+        archive: DocumentArchive = NO_ARCHIVE,
+    ) -> None:
+        self._archive = archive
         self._redis = redis
         self._keys = keys
         self._group = group
@@ -107,17 +118,23 @@ class IndexMaintainer:
     async def _reindex(self, stopping: asyncio.Event) -> None:
         try:
             result = await reindex(
-                self._redis, self._keys, self._admin, lambda *_: None, stopping=stopping, wait_seconds=0
+                self._redis,
+                self._keys,
+                self._admin,
+                lambda *_: None,
+                stopping=stopping,
+                wait_seconds=0,
+                archive=self._archive,
             )
         except ReindexInProgressError:
             return
-        except (IndexVerificationError, DependencyUnavailableError) as error:
+        except (IndexVerificationError, DependencyUnavailableError, DocumentUnavailableError) as error:
             await self._redis.hset(self._keys.reindex, "error", str(error))
             raise
         log.info("the index was rebuilt", extra={"index": result.name, "rejected": len(result.rejected)})
 
     async def _repair(self) -> None:
-        comparison = Comparison(self._redis, self._keys, self._admin)
+        comparison = Comparison(self._redis, self._keys, self._admin, self._archive)
         while ids := await self._redis.srandmember(self._keys.index_repair_queue, REPAIR_BATCH_SIZE):
             await comparison.repair([article_id.decode() for article_id in ids])
             await self._redis.srem(self._keys.index_repair_queue, *ids)

@@ -31,6 +31,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_pages
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire_search.index.admin import IndexAdmin, IndexContents, StagingIndex
 from newswire_search.index.models import Operation, RejectedOperation, operation_for
 from newswire_search.indexing.from_records import operations_from_records
@@ -87,6 +88,7 @@ async def reindex(
     *,
     stopping: asyncio.Event | None = None,
     wait_seconds: float = LEASE_SECONDS + 5,
+    archive: DocumentArchive = NO_ARCHIVE,
 ) -> ReindexResult:
     """Build a new index from the records and put it into use, or continue an interrupted reindex.
 
@@ -97,9 +99,10 @@ async def reindex(
         IndexVerificationError: the new index differs from the records.
         ReindexStoppedError: ``stopping`` was set; call again to continue.
         newswire.messaging.messages.DependencyUnavailableError: the index is down; call again to continue.
+        newswire.storage.document_archive.DocumentUnavailableError: the archive of old texts is; call again to continue.
     """
     async with exclusive(redis, keys, wait_seconds):
-        return await _Reindex(redis, keys, admin, report_progress, stopping or asyncio.Event()).run()
+        return await _Reindex(redis, keys, admin, report_progress, stopping or asyncio.Event(), archive).run()
 
 
 async def abandon(redis: "Redis", keys: Keyspace, admin: IndexAdmin) -> str | None:
@@ -126,7 +129,9 @@ class _Reindex:
         admin: IndexAdmin,
         report_progress: ProgressCallback,
         stopping: asyncio.Event,
+        archive: DocumentArchive,
     ) -> None:
+        self._archive = archive
         self._redis = redis
         self._keys = keys
         self._admin = admin
@@ -184,7 +189,7 @@ class _Reindex:
     async def _replay(self, staging: StagingIndex, progress: ReindexProgress) -> None:
         done = progress.done
         async for ids, since in article_pages(self._redis, self._keys, PAGE, since=progress.since):
-            await self._write(staging, await operations_from_records(self._redis, self._keys, ids))
+            await self._write(staging, await operations_from_records(self._redis, self._keys, ids, self._archive))
             done = min(done + len(ids), self._total)
             await self._save_progress("replaying", done, since=repr(since))
 
@@ -230,7 +235,7 @@ class _Reindex:
             IndexVerificationError: differences remain.
         """
         await self._save_progress("comparing", 0)
-        comparison = Comparison(self._redis, self._keys, staging)
+        comparison = Comparison(self._redis, self._keys, staging, self._archive)
         async for ids in comparison.suspects(lambda done: self._report_progress("comparing", done, self._total)):
             differing = ids
             for _ in range(MAX_COMPARISON_ROUNDS):

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from newswire.article import Status
 from newswire.keys import Keyspace
 from newswire.storage.article_records import ArticleState, article_pages, read_article_states
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
 from newswire_search.index.admin import IndexContents, IndexedVersion
 from newswire_search.index.models import Operation, RejectedOperation, Retract
 from newswire_search.indexing.from_records import operations_from_records
@@ -85,6 +86,7 @@ class Comparison:
     redis: "Redis"
     keys: Keyspace
     contents: IndexContents
+    archive: DocumentArchive = NO_ARCHIVE
 
     async def differences(self, ids: Sequence[str]) -> list[Difference]:
         """Compare the current state of these articles."""
@@ -127,7 +129,8 @@ class Comparison:
             for difference in found
             if difference.kind is DifferenceKind.EXTRA and difference.indexed
         ]
-        operations += await operations_from_records(self.redis, self.keys, [difference.id for difference in found])
+        differing = [difference.id for difference in found]
+        operations += await operations_from_records(self.redis, self.keys, differing, self.archive)
         results = await self.contents.write(operations) if operations else []
         rejected = zip(operations, results, strict=True)
         return {operation.id for operation, result in rejected if isinstance(result, RejectedOperation)}

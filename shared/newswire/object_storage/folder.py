@@ -1,4 +1,4 @@
-"""Stores images in a folder."""
+"""Stores files in a folder."""
 
 import asyncio
 import os
@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from newswire_ingest.media.errors import StorageError
-from newswire_ingest.media.models import StoredFile
+from newswire.object_storage.storage import StorageError, StoredFile
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -67,7 +66,10 @@ def _write(root: Path, path: str, content: bytes) -> None:
         with suppress(OSError):
             unfinished.unlink()
         raise
-    for folder in (target.parent, target.parent.parent, root):
+    folder = target.parent
+    _flush(folder)
+    while folder != root:
+        folder = folder.parent
         _flush(folder)
 
 

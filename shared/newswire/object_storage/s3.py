@@ -1,4 +1,4 @@
-"""Stores images in an S3 bucket, or in any server that speaks its protocol."""
+"""Stores files in an S3 bucket, or in any server that speaks its protocol."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -8,8 +8,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from newswire_ingest.media.errors import StorageError
-from newswire_ingest.media.models import StoredFile
+from newswire.object_storage.storage import StorageError, StoredFile
 
 _CHUNK_BYTES = 256 * 1024
 _CLIENT: Any = {"timeout": timedelta(seconds=30), "connect_timeout": timedelta(seconds=5)}

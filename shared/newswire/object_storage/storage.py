@@ -1,12 +1,24 @@
-"""Where the bytes of images are: a folder, or an S3 bucket. Both write a file completely or not at all."""
+"""Where files are that do not belong in Redis: a folder, or an S3 bucket. Both write a file completely or not at all."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Protocol
 
-from newswire_ingest.media.models import StoredFile
+
+class StorageError(Exception):
+    """The folder or the bucket cannot be used now."""
 
 
-class MediaStorage(Protocol):
-    """Stores files under paths that Newswire makes. Each method raises `newswire_ingest.media.errors.StorageError`."""
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that is read from the folder or the bucket."""
+
+    size: int
+    chunks: AsyncIterator[bytes]
+
+
+class ObjectStorage(Protocol):
+    """Stores files under paths that Newswire makes. Each method raises `StorageError`."""
 
     async def write(self, path: str, content: bytes) -> None:
         """Store a file durably; an older one is replaced in one step."""
@@ -21,7 +33,7 @@ class MediaStorage(Protocol):
         """Return why files cannot be stored; None if they can."""
 
 
-async def read_all(storage: MediaStorage, path: str) -> bytes | None:
+async def read_all(storage: ObjectStorage, path: str) -> bytes | None:
     """Return the content of a file; None if there is none."""
     found = await storage.open(path)
     return None if found is None else b"".join([chunk async for chunk in found.chunks])

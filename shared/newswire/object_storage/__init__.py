@@ -1,0 +1,1 @@
+"""Files outside of Redis: a folder, or an S3 bucket."""
