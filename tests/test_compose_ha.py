@@ -74,7 +74,7 @@ def test_services_ask_all_sentinels_and_wait_for_a_replica(name: str, monkeypatc
     settings = SETTINGS[name]()
     found = parse_redis_url(settings.redis_url.get_secret_value())
     assert settings.redis_min_replicas == 1
-    assert (found.service, [host for host, _ in found.sentinels]) == ("newswire", list(SENTINELS))
+    assert (found.service, [host for host, _ in found.sentinels]) == ("newswire", [address(each) for each in SENTINELS])
     assert (found.options["password"], found.sentinel_options["password"]) == (PASSWORD, PASSWORD)
 
 
