@@ -146,8 +146,8 @@ async def test_writes_of_several_processes_that_follow_each_other_are_repeated(s
     assert (first["version"], second["version"]) == (1, 4)
 
 
-def call(article: str, function: str = "write", text: bytes = b"", record: str = "") -> Call:
-    return Call(function, ["state", "version", record], {"id": article}, [text])
+def call(article: str, function: str = "write", text: bytes = b"", record: str = "", action: str = "publish") -> Call:
+    return Call(function, ["state", "version", record], {"id": article, "action": action}, [text])
 
 
 def test_writes_are_kept_for_a_while_up_to_a_size_and_until_the_article_is_withdrawn(
@@ -164,6 +164,7 @@ def test_writes_are_kept_for_a_while_up_to_a_size_and_until_the_article_is_withd
     recent.note(call("c"), [b"STALE"])
     recent.note(call("d"), RedisConnectionError("the reply is lost"))
     recent.note(call("e", record="k"), RedisConnectionError("the reply is lost"))
+    recent.note(call("", record="k", action="nothing"), RedisConnectionError("the reply is lost"))
     recent.note(call("a", "retract"), [b"OK", b"1-2"])
     assert kept() == [("b", "write"), ("e", "write"), ("a", "retract")]
     now = 40.0

@@ -86,5 +86,6 @@ def _is_kept(call: Call, reply: Any) -> bool:
     if call.function not in ("write", "retract", "cancel"):
         return False
     if isinstance(reply, Exception):
-        return call.function == "write" and bool(call.keys[2])
+        changes = call.function == "write" and call.arguments["action"] != "nothing"
+        return changes and bool(call.keys[2])
     return bool(reply[0] == b"OK")
