@@ -97,7 +97,7 @@ class RepeatingWriter:
             redis.exceptions.RedisError: it cannot be used; the next write tries again.
         """
         writes = self._recent.all()
-        number, lost = len(writes), 0
+        number, lost, barred = len(writes), 0, list[str]()
         for _ in range(ROUNDS):
             refused: list[RecentWrite] = []
             for at in range(0, len(writes), BATCH_SIZE):
@@ -111,12 +111,15 @@ class RepeatingWriter:
                     lost += _was_lost(write, reply)
                     if reply[0] in _MAY_FOLLOW:
                         refused.append(write)
+                    elif reply[0] != b"OK":  # its account or key was barred meanwhile, for example
+                        barred.append(write.article_id)
             writes = refused
             await asyncio.sleep(GRACE_SECONDS / ROUNDS)
         self._history = history
+        not_written = barred + [write.article_id for write in writes]
         log.warning(
             "another server of Redis took over; recent writes that it lacked were repeated",
-            extra={"recent": number, "lost": lost, "refused": [write.article_id for write in writes[:MAX_LOGGED]]},
+            extra={"recent": number, "lost": lost, "refused": not_written[:MAX_LOGGED]},
         )
 
 
