@@ -189,5 +189,5 @@ async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter]
                     "created": 0,
                     "fields": {"schema": 1, "url": "https://example.com/hook", "status": "active", **asked},
                 }
-                pipe.fcall(name, 0, *Call("subscribe", (), arguments).argv())
+                pipe.execute_command(*Call("subscribe", (), arguments).command(name))
             await pipe.execute()

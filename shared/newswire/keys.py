@@ -25,7 +25,17 @@ class Keyspace:
         They share a hash tag, so that a Redis Cluster keeps them on one node, as their functions require. A namespace that is
         a hash tag itself has all keys on one node.
         """
-        return Keyspace(f"{self.namespace}:deliveries" if self.namespace.startswith("{") else f"{{{self.namespace}}}")
+        return Keyspace(f"{self.namespace}:deliveries" if self.in_one_slot else f"{{{self.namespace}}}")
+
+    @property
+    def in_one_slot(self) -> bool:
+        """Whether the namespace is a hash tag, so that a Redis Cluster keeps all keys in one slot."""
+        return self.namespace.startswith("{")
+
+    @property
+    def replication(self) -> str:
+        """What replicas must have received: a Pub/Sub channel; in a cluster a string."""
+        return self.key("replication")
 
     @property
     def stream(self) -> str:
@@ -234,5 +244,14 @@ FAMILIES = (
     KeyFamily("disk-erasure:records:lease", "string", "a process rewrites the append-only file", "1 hour"),
     KeyFamily("unindexed-retractions", "zset", "the retractions that the index does not show yet", "until it does"),
     KeyFamily("index:repair", "set", "the articles whose index entry is to be repaired", "until it is"),
+    KeyFamily(
+        "replication", "string", "nothing; in a cluster, replicas must have received its last write", "no expiry"
+    ),
+    KeyFamily(
+        "never-stored",
+        "string",
+        "nothing: functions name it so that a slot that is being moved refuses them",
+        "never stored",
+    ),
 )
 """The keys that several services use."""

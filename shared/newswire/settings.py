@@ -7,16 +7,16 @@ secrets.
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from newswire.object_storage.location import check_location
 from newswire.observability.json_logging import parse_levels
 from newswire.storage.redis_client import CONNECTIONS
-from newswire.storage.redis_url import parse_redis_url
+from newswire.storage.redis_url import names_cluster, parse_redis_url
 
 
 def comma_separated(value: object) -> object:
@@ -88,7 +88,8 @@ class Settings(BaseSettings):
     redis_connections: int = Field(default=CONNECTIONS, ge=16, le=10_000)
     """Maximum of connections of each client of Redis; calls wait for a free one. Ingest and search have two, notify three."""
     namespace: str = Field(default="newswire", pattern=r"^([a-z][a-z0-9_-]{0,39}|\{[a-z][a-z0-9_-]{0,39}\})$")
-    """The prefix of all keys and indexes; in braces, it is a hash tag, and all keys are in one slot of a Redis Cluster."""
+    """The prefix of all keys and indexes; in braces, it is a hash tag, and all keys are in one slot of a Redis Cluster. The
+    address of a cluster adds the braces."""
     public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
     public_read: bool = True
     hub: bool = True
@@ -161,6 +162,12 @@ class Settings(BaseSettings):
         if value is not None:
             parse_redis_url(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _hash_tag(self) -> Self:
+        if names_cluster(self.redis_url.get_secret_value()) and not self.namespace.startswith("{"):
+            self.namespace = f"{{{self.namespace}}}"
+        return self
 
     @field_validator("log_level")
     @classmethod

@@ -46,6 +46,8 @@ from tests.servers.http_server import serving
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
 KEYS = Keyspace("newswire")
 UNSEEN = {
+    "replication": "only in a cluster; `faults/test_cluster.py` writes it",
+    "never-stored": "it never exists",
     "index:repair": "only `newswire verify --repair` writes it, where another process has an index open that differs",
     "responses:<article>": "responses from private addresses are not kept; `test_queue_functions.py` writes one",
     "response_log:<subscription>": "as the responses",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from newswire.keys import Keyspace
 from newswire_operations.redis_acl import acl_rules, operator_rules, service_commands
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,10 +57,10 @@ def called(folder: Path, known: set[str]) -> set[str]:
 async def test_a_service_may_call_what_its_code_calls_and_nothing_else(redis: Redis, service: str) -> None:
     known = await known_commands(redis)
     used = called(SHARED, known) | called(ROOT / f"services/{service}", known)
-    allowed = service_commands(service)
+    allowed = service_commands(service, Keyspace("n"))
     # What its commands need beside the process of the service is in the user of the commands.
     assert {
-        "missing": used - allowed - {"sentinel"} - NOT_OF[service],
+        "missing": used - allowed - {"sentinel", "cluster"} - NOT_OF[service],
         "unused": allowed - used - OF_THE_CLIENT,
     } == {
         "missing": set(),
@@ -74,6 +75,15 @@ async def test_the_rules_are_valid_and_end_at_the_namespace(redis: Redis, namesp
         assert reached
         assert all(re.match(rf"(~|%R~|&)(\{{{namespace}\}}|{namespace}):", rule) for rule in reached)
     await redis.acl_deluser(namespace)
+
+
+def test_a_cluster_needs_two_commands_more() -> None:
+    for rules in (acl_rules("search", "{n}"), operator_rules("{n}")):
+        assert {"+cluster|nodes", "+cluster|slots"} <= set(rules)
+    assert service_commands("search", Keyspace("{n}")) - service_commands("search", Keyspace("n")) == {
+        "cluster|nodes",
+        "cluster|slots",
+    }
 
 
 def test_search_does_not_see_passwords_and_sessions() -> None:

@@ -47,6 +47,13 @@ async def test_a_call_without_keys_is_routed(redis: Redis, namespace: str) -> No
     functions = FunctionLibrary(redis, namespace, "routed", SOURCE, route=["{a}:b"])
     assert await functions.call("keys", [], {}) == [b"{a}:b"]
     assert await functions.call("keys", ["{a}:c"], {}) == [b"{a}:c"]
+    assert await functions.call("keys", ["", "{a}:c"], {}) == [b"", b"{a}:c"]
+
+
+async def test_a_call_with_a_hash_tag_names_a_key_that_never_exists() -> None:
+    command = Call("put", ["{a}:b", ""], {"value": 1}).command("put_x")
+    assert command[:5] == ["FCALL", "put_x", 2, "{a}:b", "{a}:never-stored"]
+    assert Call("put", ["a:b"], {}).command("put_x")[:4] == ["FCALL", "put_x", 1, "a:b"]
 
 
 async def test_two_releases_share_a_server(redis: Redis, namespace: str) -> None:

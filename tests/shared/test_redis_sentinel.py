@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import FunctionLibrary
-from newswire.storage.redis_primary import Primary
+from newswire.storage.redis_primary import Primary, directory_of
 from newswire.storage.redis_url import parse_redis_url
 from tests.servers.sentinel import SERVICE, Watched, lone_sentinel, watched_servers
 from tests.servers.valkey import free_port
@@ -89,7 +89,9 @@ async def test_a_sentinel_that_is_away_or_knows_nothing_is_no_obstacle(watched: 
 
 async def test_a_sentinel_that_missed_a_failover_does_not_send_clients_back(tmp_path: Path) -> None:
     former, present, informed, outdated = (free_port() for _ in range(4))
-    primary = Primary(parse_redis_url(f"redis+sentinel://127.0.0.1:{informed},127.0.0.1:{outdated}/{SERVICE}"))
+    primary = Primary(
+        directory_of(parse_redis_url(f"redis+sentinel://127.0.0.1:{informed},127.0.0.1:{outdated}/{SERVICE}"))
+    )
 
     async def located(port: int) -> None:
         async with asyncio.timeout(20):

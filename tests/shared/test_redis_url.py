@@ -24,6 +24,14 @@ def test_sentinels_are_named_by_their_hosts_and_service(tmp_path: Path) -> None:
     assert found.sentinel_options == {"password": "se", **tls}
 
 
+def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
+    found = parse_redis_url("rediss+cluster://ida:p%40ss@a.example,[::1]:7?socket_timeout=3")
+    assert found.nodes == (("a.example", 6379), ("::1", 7))
+    tls = {"connection_class": SSLConnection, "socket_timeout": 3.0}
+    assert found.options == {"username": "ida", "password": "p@ss", **tls}
+    assert parse_redis_url("redis+cluster://a/0").nodes == (("a", 6379),)
+
+
 def test_one_server_by_tcp_tls_or_socket() -> None:
     assert parse_redis_url("redis://:secret@host:1/3").options == {
         "host": "host",
@@ -48,6 +56,10 @@ def test_one_server_by_tcp_tls_or_socket() -> None:
         ("redis://:hidden@a:1,b:1/0", "redis\\+sentinel://host:port,host:port/service"),
         ("redis+sentinel://:hidden@a:1,b:1", "name the service"),
         ("redis+sentinel://:hidden@a:1/x/0", "name the service"),
+        ("redis+other://:hidden@a", "one of the forms redis://"),
+        ("redis+cluster://:hidden@a:1,b:x", "'b:x' is not host:port of a node"),
+        ("redis+cluster://:hidden@a:1/2", "only database 0"),
+        ("redis+cluster://:hidden@a:1?db=2", "only database 0"),
         ("redis+sentinel://:hidden@a:1,/x", "'' is not host:port"),
         ("redis+sentinel://:hidden@a:x/x", "'a:x' is not host:port"),
         ("redis+sentinel://:hidden@a:70000/x", "'a:70000' is not host:port"),
@@ -69,6 +81,9 @@ def test_an_address_that_cannot_be_used(url: str, said: str) -> None:
 
 def test_a_namespace_can_be_a_hash_tag() -> None:
     assert Settings(namespace="{nw}").namespace == "{nw}"
+    assert Settings(redis_url="redis+cluster://a", namespace="nw").namespace == "{nw}"
+    assert Settings(redis_url="redis+cluster://a", namespace="{nw}").namespace == "{nw}"
+    assert Settings(delivery_redis_url="redis+cluster://a", namespace="nw").namespace == "nw"
     for namespace in ("{nw", "nw}", "{}", "{{nw}}", "{nw}x"):
         with pytest.raises(ValidationError):
             Settings(namespace=namespace)

@@ -24,7 +24,7 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
 
     ``writes``: whether replicas have to confirm what it did (`NEWSWIRE_REDIS_MIN_REPLICAS`); a line says if they do not.
     """
-    from pydantic import ValidationError
+    from pydantic import SecretStr, ValidationError
     from redis.exceptions import RedisError
 
     from newswire.keys import Keyspace
@@ -33,17 +33,17 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
     from newswire.storage.redis_client import open_redis
     from newswire.storage.replication import ReplicationBarrier
 
+    url, deliveries_url, source = _addresses(data_dir)
     try:
-        settings = Settings()
+        settings = Settings(redis_url=SecretStr(url))
     except ValidationError as error:
         fail(settings_problem(error))
     keys = Keyspace(settings.namespace)
-    url, deliveries_url, source = _addresses(data_dir)
 
     async def main() -> T:
         async with (
-            open_redis(url) as redis,
-            open_redis(deliveries_url) as deliveries,
+            open_redis(url, keys.namespace) as redis,
+            open_redis(deliveries_url, keys.namespace) as deliveries,
         ):
             barrier = ReplicationBarrier(redis, keys, settings.redis_min_replicas if writes else 0)
             history = await barrier.history()

@@ -149,7 +149,7 @@ async def _check_redis(settings: "Settings") -> list[Finding]:
     from newswire.storage.redis_client import open_redis
     from newswire.storage.replication import ReplicationBarrier
 
-    async with open_redis(settings.redis_url.get_secret_value()) as redis:
+    async with open_redis(settings.redis_url.get_secret_value(), settings.namespace) as redis:
         barrier = ReplicationBarrier(redis, Keyspace(settings.namespace), settings.redis_min_replicas)
         try:
             async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):

@@ -124,7 +124,7 @@ def _serve_all(
 
     async def main() -> None:
         first_start = not read_credentials(data_dir)
-        async with open_redis(settings.redis_url.get_secret_value()) as redis:
+        async with open_redis(settings.redis_url.get_secret_value(), settings.namespace) as redis:
             restored = bool(await list_keys(redis, Keyspace(settings.namespace), limit=1))
             credentials = await ensure_credentials(redis, Keyspace(settings.namespace), data_dir)
             link = await sign_in_link(redis, Keyspace(settings.namespace)) if with_link else None

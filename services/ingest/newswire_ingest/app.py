@@ -181,7 +181,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open the clients of ingest, and close them at the end."""
     own = IngestSettings() if settings is None else as_ingest_settings(settings)
     threading.Thread(target=language.load, daemon=True).start()
-    async with open_redis(own.redis_url.get_secret_value(), own.redis_connections) as redis:
+    async with open_redis(own.redis_url.get_secret_value(), own.namespace, own.redis_connections) as redis:
         yield assemble(redis, own)
 
 

@@ -94,8 +94,12 @@ async def service(
     keys = Keyspace(own.namespace)
     policy = AddressPolicy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
     async with AsyncExitStack() as stack:
-        records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value(), own.redis_connections))
-        redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value(), own.redis_connections))
+        records = await stack.enter_async_context(
+            open_redis(own.redis_url.get_secret_value(), own.namespace, own.redis_connections)
+        )
+        redis = await stack.enter_async_context(
+            open_redis(own.delivery_url.get_secret_value(), own.namespace, own.redis_connections)
+        )
         http_client = await stack.enter_async_context(WebhookHttpClient(policy, connect=own.webhook_connect_timeout))
         queue = Queue.from_settings(redis, keys, own)
         archive = open_archive(own)

@@ -54,7 +54,7 @@ async def describe_services(settings: Settings) -> dict[str, Response]:
     """Return the documents of an app of all three services, by path. The app is never served and opens no connection."""
     shared = settings.model_dump(include=set(Settings.model_fields))
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+        redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value(), settings.namespace))
         # The embedded index needs a folder.
         factories = (
             ingest(_Ingest(**shared)),

@@ -14,6 +14,8 @@ from newswire_search.keys import FAMILIES as SEARCH
 
 _CONNECTION = "ping info select multi exec fcall function|load client|setinfo client|setname"
 """What every connection does."""
+_CLUSTER = "cluster|nodes cluster|slots"
+"""What every connection to a cluster does."""
 _SHARED = (
     "del eval_ro exists expire get getdel hdel hexists hget hgetall hincrby hlen hmget hset hsetnx hvals incr pexpireat "
     "publish pubsub|numsub sadd set subscribe time ttl unsubscribe wait xack xadd xautoclaim xclaim xdel xgroup xinfo xlen "
@@ -38,9 +40,10 @@ _READ = {
 """The families of other services, and of earlier layouts, that a service reads."""
 
 
-def service_commands(service: str) -> frozenset[str]:
+def service_commands(service: str, keys: Keyspace) -> frozenset[str]:
     """Return the commands that a service calls."""
-    return frozenset(f"{_CONNECTION} {_SHARED} {_COMMANDS[service]}".split())
+    cluster = _CLUSTER if keys.in_one_slot else ""
+    return frozenset(f"{_CONNECTION} {cluster} {_SHARED} {_COMMANDS[service]}".split())
 
 
 def acl_rules(service: str, namespace: str) -> list[str]:
@@ -50,7 +53,7 @@ def acl_rules(service: str, namespace: str) -> list[str]:
         *_keys(service, keys),
         f"&{keys.key('')}*",
         "-@all",
-        *(f"+{command}" for command in sorted(service_commands(service))),
+        *(f"+{command}" for command in sorted(service_commands(service, keys))),
     ]
 
 
@@ -60,6 +63,8 @@ def operator_rules(namespace: str) -> list[str]:
     commands = (
         "+@read +@write +@pubsub +@transaction +@scripting +@connection +info +time +bgrewriteaof -function|flush"
     )
+    if keys.in_one_slot:
+        commands += "".join(f" +{command}" for command in _CLUSTER.split())
     return [f"~{keys.key('')}*", f"~{keys.deliveries.key('')}*", f"&{keys.key('')}*", "-@all", *commands.split()]
 
 

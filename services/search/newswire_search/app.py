@@ -81,7 +81,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     search_settings = SearchSettings() if settings is None else to_search_settings(settings)
     async with AsyncExitStack() as stack:
         records_url = search_settings.redis_url.get_secret_value()
-        redis = await stack.enter_async_context(open_redis(records_url, search_settings.redis_connections))
+        redis = await stack.enter_async_context(
+            open_redis(records_url, search_settings.namespace, search_settings.redis_connections)
+        )
         index = await open_index(search_settings)
         stack.push_async_callback(index.close)
         keys = Keyspace(search_settings.namespace)

@@ -110,7 +110,9 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     )
     app.state.settings = settings
     app.state.redis = (
-        redis if redis is not None else open_redis(settings.redis_url.get_secret_value(), settings.redis_connections)
+        redis
+        if redis is not None
+        else open_redis(settings.redis_url.get_secret_value(), settings.namespace, settings.redis_connections)
     )
     app.state.keys = Keyspace(settings.namespace)
     app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
@@ -193,7 +195,7 @@ async def serve(
     with _bind(host, port) as listener:
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(
-                open_redis(settings.redis_url.get_secret_value(), settings.redis_connections)
+                open_redis(settings.redis_url.get_secret_value(), settings.namespace, settings.redis_connections)
             )
             services = [await stack.enter_async_context(factory()) for factory in factories]
             app = create_app(services, settings, redis=redis)

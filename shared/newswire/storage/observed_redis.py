@@ -45,7 +45,7 @@ class ObservedPipeline(Pipeline):  # type: ignore[misc] # redis-py counts as unt
 
 
 class ObservedRedis(Redis):  # type: ignore[misc]
-    """A client of one server, or of the primary that Sentinels name."""
+    """A client of one server, or of the primary that Sentinels or nodes of a cluster name."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute one command."""
@@ -98,7 +98,7 @@ def server_name(pool: ConnectionPool) -> str:
 
 
 def _server(pool: ConnectionPool) -> tuple[str, int] | tuple[str]:
-    """Return host and port of the server, the path of its socket, or the name that Sentinels know it by."""
+    """Return host and port of the server, the path of its socket, its name among Sentinels, or the hash tag in a cluster."""
     named = pool.connection_kwargs
     if "pool" in named:
         return (str(named["pool"].service),)

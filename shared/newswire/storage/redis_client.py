@@ -8,17 +8,18 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.storage.observed_redis import ObservedRedis
 from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection
-from newswire.storage.redis_url import parse_redis_url
+from newswire.storage.redis_url import RedisUrlError, parse_redis_url
 
 CONNECTIONS = 64
 """What a process may use unless its settings say otherwise."""
 CONNECT_SECONDS = 2.5
 
 
-def open_redis(address: str, connections: int = CONNECTIONS) -> "Redis":
+def open_redis(address: str, namespace: str = "", connections: int = CONNECTIONS) -> "Redis":
     """Return a client; it connects on first use. A call with a broken connection is retried for a moment only.
 
-    A burst of calls waits for free connections, of which there are so many, for as long as a caller may be kept waiting.
+    A burst of calls waits for free connections, of which there are so many, for as long as a caller may be kept waiting. A client
+    of a cluster can use only keys with the hash tag of the ``namespace``.
 
     Raises:
         newswire.storage.redis_url.RedisUrlError: the address cannot be used.
@@ -29,8 +30,10 @@ def open_redis(address: str, connections: int = CONNECTIONS) -> "Redis":
     options = {"max_connections": connections, "timeout": 5, "health_check_interval": 30, "retry": retry}
     if "path" not in url.options:
         options |= {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
-    if url.sentinels:
-        return ObservedRedis.from_pool(PrimaryPool(address, url, **options))
+    if url.nodes and not namespace:
+        raise RedisUrlError("a client of a cluster needs the namespace of its keys")
+    if url.follows_primary:
+        return ObservedRedis.from_pool(PrimaryPool(address, url, namespace.strip("{}"), **options))
     options |= url.options
     opened = options.pop("connection_class", Connection)
     resolving = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}

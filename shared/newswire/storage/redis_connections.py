@@ -12,7 +12,7 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import MovedError, ReadOnlyError
 
 from newswire.storage.redis_primary import Primary, primary_of
 from newswire.storage.redis_url import RedisUrl
@@ -48,25 +48,32 @@ class ResolvingTLSConnection(ResolvingConnection, SSLConnection):  # type: ignor
 
 
 class PrimaryConnection(ResolvingConnection):
-    """A connection to the primary, as Sentinels or the server itself say. `PrimaryPool` ends it when another one is."""
+    """A connection to the primary, as Sentinels or nodes of a cluster say. `PrimaryPool` ends it when another one is."""
 
     def __init__(self, *, pool: "PrimaryPool", **kwargs: Any) -> None:
         self._pool = pool
         super().__init__(**kwargs)
 
     async def _connect(self) -> None:
-        if self._pool.primary.by_sentinel:
-            self.host, self.port = await self._pool.primary.locate()
+        self.host, self.port = await self._pool.primary.locate()
         await super()._connect()
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Check that the server is the primary: Sentinels may not know yet that it is not."""
+        """Check that the server is a primary: Sentinels or other nodes may not know yet that it is not."""
         await super().on_connect_check_health(check_health=check_health)
         await self.send_command("INFO", "replication", check_health=False)
         facts = dict(line.split(b":", 1) for line in _as_bytes(await self.read_response()).splitlines() if b":" in line)
         if facts[b"role"] != b"master":
             raise RedisConnectionError(f"{self.host}:{self.port} is a replica", status_code="READONLY")
         self._pool.primary.observe(facts[b"master_replid"].decode(), spare=self)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read a reply. If another node of a cluster has the keys now, the call is repeated there."""
+        try:
+            return await super().read_response(*args, **kwargs)
+        except MovedError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(str(error), status_code="MOVED") from None
 
     def abort(self) -> None:
         """End the connection at once; a call that waits for its reply gets an error."""
@@ -81,24 +88,25 @@ class PrimaryTLSConnection(PrimaryConnection, ResolvingTLSConnection):
 class PrimaryPool(BlockingConnectionPool):  # type: ignore[misc]
     """Connections to the primary. When another server becomes the primary, all of them end."""
 
-    def __init__(self, address: str, url: RedisUrl, **options: Any) -> None:
+    def __init__(self, address: str, url: RedisUrl, tag: str = "", **options: Any) -> None:
+        """``tag``: the hash tag of all keys, in a cluster."""
         options = {**url.options, **options}
         encrypted = options.pop("connection_class", None) is SSLConnection
         super().__init__(connection_class=PrimaryTLSConnection if encrypted else PrimaryConnection, **options)
         self.connection_kwargs["pool"] = self
-        self._address, self._url = address, url
+        self._address, self._url, self._tag = address, url, tag
         self._primary: Primary | None = None
 
     @property
     def service(self) -> str:
-        """What the Sentinels call the server."""
-        return self._url.service
+        """What the Sentinels call the server; in a cluster the hash tag of the keys."""
+        return self._url.service or self._tag
 
     @property
     def primary(self) -> Primary:
         """What the process knows about the primary; known from the first connection on."""
         if self._primary is None:
-            self._primary = primary_of(self._address, self._url)
+            self._primary = primary_of(self._address, self._url, self._tag)
             self._primary.add_pool(self)
         return self._primary
 

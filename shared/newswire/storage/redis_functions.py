@@ -6,6 +6,10 @@ update, can share one server without affecting each other's functions.
 Functions take named arguments: one JSON object, which ``register`` decodes. Bytes, and texts as long as an article, follow
 it as they are: JSON cannot carry the former, and decoding the latter would cost more than the function itself. Numbers
 arrive as doubles, exact up to 2**53: pass a fraction that is stored as a string, so that it keeps its form.
+
+Functions also use keys that they learn of only while they run. While the keys of a slot of a Redis Cluster are moved one by one
+(``CLUSTER SETSLOT``, ``MIGRATE``), such a key may be on the other node already, and the function would fail halfway. So each
+call with a hash tag also names a key that never exists: then the server refuses the whole call with ``TRYAGAIN`` or ``ASK``.
 """
 
 import hashlib
@@ -26,11 +30,17 @@ REGISTER = """\
 local function register(name, f, flags)
   redis.register_function{function_name = name .. '_SUFFIX', flags = flags or {}, callback = function(keys, argv)
     local args = argv[1] and cjson.decode(argv[1]) or {}
+    if args.guarded then table.remove(keys) end
     for _, at in ipairs(args.absent_keys or {}) do table.insert(keys, at, '') end
     return f(keys, args, argv)
   end}
 end
 """
+
+
+def never_stored(namespace: str) -> str:
+    """Return the name of a key that never exists."""
+    return f"{namespace}:never-stored"
 
 
 class Call(NamedTuple):
@@ -45,16 +55,16 @@ class Call(NamedTuple):
     arguments: Arguments
     texts: Sequence[str | bytes] = ()
 
-    def argv(self) -> list[str | bytes]:
-        """Return the arguments as the server takes them."""
-        absent = [at for at, key in enumerate(self.keys, start=1) if not key]
-        arguments = {**self.arguments, "absent_keys": absent} if absent else self.arguments
-        return [orjson.dumps(arguments), *self.texts]
-
     def command(self, full_name: str, route: Sequence[str] = ()) -> list[Any]:
         """Return the parts of the command. ``route``: the keys of a call without keys."""
         keys = [key for key in self.keys or route if key]
-        return ["FCALL", full_name, len(keys), *keys, *self.argv()]
+        absent = [at for at, key in enumerate(self.keys, start=1) if not key]
+        added: dict[str, Any] = {"absent_keys": absent} if absent else {}
+        if keys and keys[0].startswith("{"):
+            keys.append(never_stored(keys[0].partition("}")[0] + "}"))
+            added["guarded"] = True
+        arguments = {**self.arguments, **added} if added else self.arguments
+        return ["FCALL", full_name, len(keys), *keys, orjson.dumps(arguments), *self.texts]
 
 
 @dataclass(frozen=True, slots=True)

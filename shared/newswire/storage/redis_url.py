@@ -1,7 +1,8 @@
-"""The addresses of a Redis: one server by TCP, TLS or a Unix socket, or the primary that Sentinels name.
+"""The addresses of a Redis: one server by TCP, TLS or a Unix socket, the primary that Sentinels name, or a cluster.
 
 redis://[user:password@]host:port/0         rediss://… with TLS         unix:///path/redis.sock?db=0
 redis+sentinel://[user:password@]host:port,host:port/service?db=0       rediss+sentinel://… with TLS for both
+redis+cluster://[user:password@]host:port,host:port                     rediss+cluster://… with TLS
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,12 @@ from redis.asyncio.connection import parse_url
 
 FORMS = (
     "redis://host:port/0, rediss://host:port/0 (TLS), unix:///path/to/socket, "
-    "redis+sentinel://host:port,host:port/service or rediss+sentinel://…"
+    "redis+sentinel://host:port,host:port/service or rediss+sentinel://…, "
+    "redis+cluster://host:port,host:port or rediss+cluster://…"
 )
+REDIS_PORT = 6379
 SENTINEL_PORT = 26379
-_SENTINEL = "+sentinel"
+Address = tuple[str, int]
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path")
 _OPTIONS = frozenset(
     (
@@ -50,9 +53,16 @@ class RedisUrl:
     """The options of connections to the server, as redis-py names them."""
     service: str = ""
     """What the Sentinels call the server; empty without Sentinels."""
-    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinels: tuple[Address, ...] = ()
     sentinel_options: Mapping[str, Any] = field(default_factory=dict)
     """The options of connections to the Sentinels."""
+    nodes: tuple[Address, ...] = ()
+    """Some nodes of a cluster; empty without a cluster."""
+
+    @property
+    def follows_primary(self) -> bool:
+        """Whether other servers say where the primary is."""
+        return bool(self.sentinels or self.nodes)
 
 
 def parse_redis_url(url: str) -> RedisUrl:
@@ -62,23 +72,34 @@ def parse_redis_url(url: str) -> RedisUrl:
         RedisUrlError: it has another form, an unknown option, or names a file that does not exist.
     """
     scheme, separator, rest = url.partition("://")
-    if (
-        not separator
-        or scheme.removesuffix(_SENTINEL) not in ("redis", "rediss", "unix")
-        or scheme == f"unix{_SENTINEL}"
-    ):
-        raise RedisUrlError(f"the address of a Redis has one of the forms {FORMS}")
-    return _behind_sentinels(scheme, rest) if scheme.endswith(_SENTINEL) else _one_server(url, rest)
+    plain, plus, kind = scheme.partition("+")
+    match plain, plus + kind:
+        case (("redis" | "rediss" | "unix"), "") if separator:
+            return _one_server(url, rest)
+        case (("redis" | "rediss"), "+sentinel"):
+            return _behind_sentinels(plain, rest)
+        case (("redis" | "rediss"), "+cluster"):
+            return _cluster(plain, rest)
+        case _:
+            raise RedisUrlError(f"the address of a Redis has one of the forms {FORMS}")
+
+
+def names_cluster(url: str) -> bool:
+    """Return whether an address is that of a cluster."""
+    return url.partition("://")[0].endswith("+cluster")
 
 
 def _one_server(url: str, rest: str) -> RedisUrl:
     hosts = rest.partition("?")[0].rpartition("@")[2].partition("/")[0]
     if "," in hosts:
-        raise RedisUrlError("several hosts are those of Sentinels: redis+sentinel://host:port,host:port/service")
+        raise RedisUrlError(
+            "several hosts are those of Sentinels, redis+sentinel://host:port,host:port/service, or of a cluster, "
+            "redis+cluster://host:port,host:port"
+        )
     return RedisUrl(_options(url, _OPTIONS))
 
 
-def _behind_sentinels(scheme: str, rest: str) -> RedisUrl:
+def _behind_sentinels(plain: str, rest: str) -> RedisUrl:
     address, _, query = rest.partition("?")
     credentials, at, hosts_and_service = address.rpartition("@")
     hosts, _, service = hosts_and_service.partition("/")
@@ -87,22 +108,36 @@ def _behind_sentinels(scheme: str, rest: str) -> RedisUrl:
         raise RedisUrlError(
             "name the service that the Sentinels watch after the hosts: redis+sentinel://host:port/service"
         )
-    plain = scheme.removesuffix(_SENTINEL)
     options = _options(f"{plain}://{credentials}{at}sentinel?{query}", _OPTIONS | _SENTINEL_OPTIONS)
     del options["host"]
     of_sentinels = {
         name: value for name, value in options.items() if name not in _NOT_FOR_SENTINELS | _SENTINEL_OPTIONS
     }
     of_sentinels |= {name.removeprefix("sentinel_"): options.pop(name) for name in _SENTINEL_OPTIONS & set(options)}
-    return RedisUrl(options, service, tuple(_host(each) for each in hosts.split(",")), of_sentinels)
+    return RedisUrl(options, service, _hosts(hosts, "a Sentinel", SENTINEL_PORT), of_sentinels)
 
 
-def _host(text: str) -> tuple[str, int]:
+def _cluster(plain: str, rest: str) -> RedisUrl:
+    address, _, query = rest.partition("?")
+    credentials, at, hosts_and_path = address.rpartition("@")
+    hosts, _, path = hosts_and_path.partition("/")
+    options = _options(f"{plain}://{credentials}{at}cluster?{query}", _OPTIONS)
+    if path not in ("", "0") or options.pop("db", 0):
+        raise RedisUrlError("nothing follows the hosts of a cluster, which has only database 0")
+    del options["host"]
+    return RedisUrl(options, nodes=_hosts(hosts, "a node", REDIS_PORT))
+
+
+def _hosts(text: str, whose: str, default_port: int) -> tuple[Address, ...]:
+    return tuple(_host(each, whose, default_port) for each in text.split(","))
+
+
+def _host(text: str, whose: str, default_port: int) -> Address:
     host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     name = (host if colon else text).strip("[]")
     if not name or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
-        raise RedisUrlError(f"{text[:100]!r} is not host:port of a Sentinel")
-    return name, int(port) if colon else SENTINEL_PORT
+        raise RedisUrlError(f"{text[:100]!r} is not host:port of {whose}")
+    return name, int(port) if colon else default_port
 
 
 def _options(url: str, known: frozenset[str]) -> dict[str, Any]:

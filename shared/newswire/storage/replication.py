@@ -2,7 +2,8 @@
 
 ``WAIT`` counts the replicas that have everything up to the last write of its own connection. The barrier writes something cheap
 on one connection and waits there: replicas that have that write have all earlier ones, of all connections. PUBLISH is replicated,
-and neither stored nor synced to the disk.
+and neither stored nor synced to the disk. In a cluster it is not replicated, but sent to all nodes; there a key is written, which
+also shows that the server still has the slot.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class ReplicationBarrier:
         """Require ``replicas`` acknowledgements; with 0, nothing is awaited."""
         self.replicas = replicas
         self._redis = redis
-        self._channel = keys.key("replication")
+        self._keys = keys
         self._history: str | None = None
         """The replication id of the primary; another one begins with each failover."""
         self._confirmations: SharedRoundTrips[None, str] = SharedRoundTrips(self._confirm_all)
@@ -79,16 +80,20 @@ class ReplicationBarrier:
     async def _confirm_all(self, callers: Sequence[None]) -> list[str]:
         """Wait for replicas, and return the history that they have confirmed, for each caller."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.publish(self._channel, "")
+            if self._keys.in_one_slot:
+                pipe.set(self._keys.replication, "")
+            else:
+                pipe.publish(self._keys.replication, "")
             pipe.execute_command("WAIT", self.replicas, WAIT_MS)
             pipe.info("replication")
-            _, confirmed, info = await pipe.execute(raise_on_error=False)
+            written, confirmed, info = await pipe.execute(raise_on_error=False)
         if isinstance(info, Exception):
             raise info
         if info["role"] != "master":  # where WAIT is an error
             raise SwitchedError("the server is a replica now")
-        if isinstance(confirmed, Exception):
-            raise confirmed
+        for answer in (written, confirmed):
+            if isinstance(answer, Exception):
+                raise answer
         if confirmed < self.replicas:
             raise UnconfirmedError(_shortage(confirmed, self.replicas, info))
         self._history = str(info["master_replid"])
