@@ -23,7 +23,7 @@ SIZING = Path(__file__).parents[1] / "docs/operators/sizing.md"
 
 
 async def test_calls_share_the_connections_that_there_may_be(redis_url: str) -> None:
-    async with open_redis(redis_url, 16) as client, open_redis(redis_url) as other:
+    async with open_redis(redis_url, connections=16) as client, open_redis(redis_url) as other:
         before = {each["id"] for each in await other.client_list()}
         await asyncio.gather(*(client.execute_command("BLPOP", "nothing", 0.05) for _ in range(64)))
         assert len([each for each in await other.client_list() if each["id"] not in before]) == 16

@@ -29,6 +29,7 @@ from newswire_cli.commands.portal_link import portal_link
 from newswire_cli.commands.publish import publish
 from newswire_cli.commands.redis_acl import redis_acl
 from newswire_cli.commands.reindex import reindex
+from newswire_cli.commands.rename_keys import rename_keys
 from newswire_cli.commands.restore import restore
 from newswire_cli.commands.run import run
 from newswire_cli.commands.search import search
@@ -55,7 +56,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "import": import_articles,
         "export": export,
     },
-    "Operate": {"backup": backup, "restore": restore, "reindex": reindex, "verify": verify},
+    "Operate": {"backup": backup, "restore": restore, "reindex": reindex, "verify": verify, "rename-keys": rename_keys},
 }
 """The groups of commands in ``--help``."""
 GROUPS = {

@@ -160,7 +160,7 @@ async def fail_over(
                     await servers.until_replicas(REPLICAS)
                     await asyncio.sleep(seconds)
             window = timeline.between(began - MARGIN_SECONDS, ended + MARGIN_SECONDS)
-            return await _judge(built, window, timeline, confirmed=min_replicas >= REPLICAS)
+            return await judge(built, window, timeline, confirmed=min_replicas >= REPLICAS)
 
 
 @contextmanager
@@ -174,7 +174,8 @@ def observed(journal: Journal) -> Iterator[Timeline]:
         task.cancel()
 
 
-async def _judge(built: Stand, window: slice, timeline: Timeline, *, confirmed: bool) -> Outcome:
+async def judge(built: Stand, window: slice, timeline: Timeline, *, confirmed: bool) -> Outcome:
+    """Compare everything. Unless ``confirmed``, the articles of the writes in the window may have been repeated."""
     journal, found = built.journal, await built.read_back()
     # The results of attempts are lost with the rest of the tail: those webhooks are sent again, with the same id.
     all_found = differences(journal, found, repeats_allowed=len(journal.receipts))

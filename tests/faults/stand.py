@@ -78,6 +78,10 @@ class Process:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
+    def configure(self, settings: dict[str, str]) -> None:
+        """Change settings, from its next start on."""
+        self._environment |= settings
+
     def start(self) -> None:
         """Start it."""
         assert not self.alive, self.name
@@ -188,6 +192,15 @@ class Stand:
                     raise
                 await asyncio.sleep(0.05)
 
+    async def use_redis(self, url: str, namespace: str) -> None:
+        """Start all services, which were stopped, on another Redis."""
+        await self.redis.aclose()
+        self.namespace, self.redis = namespace, open_redis(url, namespace)
+        for process in (one for replicas in self.services.values() for one in replicas):
+            process.configure({"NEWSWIRE_REDIS_URL": url, "NEWSWIRE_NAMESPACE": namespace})
+            process.start()
+        await self.ready()
+
     async def delivered(self, number: int, seconds: float = 600) -> None:
         """Wait until a number of webhooks was received."""
         deadline = time.monotonic() + seconds
@@ -281,7 +294,7 @@ async def stand(
     journal = Journal()
     async with AsyncExitStack() as stack:
         stack.callback(valkey.kill)
-        redis = await stack.enter_async_context(open_redis(redis_url or f"redis://127.0.0.1:{port}/0"))
+        redis = await stack.enter_async_context(open_redis(redis_url or f"redis://127.0.0.1:{port}/0", namespace))
         addresses = await stack.enter_async_context(endpoints(journal))
         built = Stand(namespace, valkey, {}, redis, journal, addresses, random=Random(seed))
         if redis_url is None:

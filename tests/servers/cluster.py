@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +122,11 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(*, replicas: int = 0, config: Mapping[str, str] | None = None) -> AsyncIterator[Cluster]:
-    """Run a cluster; each primary has so many replicas."""
+async def cluster(*, replicas: int = 0, first: Path | None = None) -> AsyncIterator[Cluster]:
+    """Run a cluster; each primary has so many replicas.
+
+    ``first``: the folder of a server that has stopped, which becomes the first node with all its data.
+    """
     found = Cluster()
     with tempfile.TemporaryDirectory(prefix="newswire-cluster-", ignore_cleanup_errors=True) as folder:
         found.folder = Path(folder)
@@ -131,9 +134,8 @@ async def cluster(*, replicas: int = 0, config: Mapping[str, str] | None = None)
             ports = [free_port() for _ in range(PRIMARIES * (1 + replicas))]
             for port in ports:
                 found.bus[port] = free_port()
-                found.nodes[port] = _prepare(
-                    found.folder / str(port), port, {"cluster-port": str(found.bus[port]), **(config or {})}
-                )
+                into = first if first is not None and port == ports[0] else found.folder / str(port)
+                found.nodes[port] = _prepare(into, port, found.bus[port])
             await _join(found, ports)
             yield found
         finally:
@@ -148,10 +150,14 @@ async def _join(found: Cluster, ports: list[int]) -> None:
         for port in ports:
             while not await found._answers(port):
                 await asyncio.sleep(0.02)
+        # A node with data has the slots of its keys already.
+        taken = {
+            slot for first, last, *_ in await found.ask(ports[0], "CLUSTER", "SLOTS") for slot in range(first, last + 1)
+        }
         for at, port in enumerate(ports[:PRIMARIES]):
             await found.ask(port, "CLUSTER", "SET-CONFIG-EPOCH", at + 1)
             first, end = (SLOTS * number // PRIMARIES for number in (at, at + 1))
-            await found.ask(port, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            await found.ask(port, "CLUSTER", "ADDSLOTS", *(set(range(first, end)) - taken))
         for port in ports[:PRIMARIES]:
             for other in ports:
                 await found.ask(port, "CLUSTER", "MEET", "127.0.0.1", other, found.bus[other])
@@ -176,8 +182,8 @@ async def _complete(found: Cluster, port: int, nodes: int) -> bool:
     return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes
 
 
-def _prepare(folder: Path, port: int, config: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    folder.mkdir()
+def _prepare(folder: Path, port: int, bus: int) -> "subprocess.Popen[bytes]":
+    folder.mkdir(exist_ok=True)
     settings = {
         **CONFIG,
         "port": str(port),
@@ -186,10 +192,10 @@ def _prepare(folder: Path, port: int, config: Mapping[str, str]) -> "subprocess.
         "save": '""',
         "logfile": str(folder / "log"),
         "cluster-enabled": "yes",
+        "cluster-port": str(bus),
         "cluster-node-timeout": str(NODE_TIMEOUT_MS),
         "cluster-replica-validity-factor": "0",
         "repl-diskless-sync-delay": "0",
-        **config,
     }
     (folder / "valkey.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     return _start(folder)

@@ -85,6 +85,7 @@ class Act(StrEnum):
     SETTING_CHANGED = "setting.changed"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    KEYS_RENAMED = "namespace.renamed"
     AUDIT_TRIMMED = "audit.trimmed"
     AUTHENTICATION_SLOWED_DOWN = "authentication.slowed_down"
     USER_CREATED = "user.created"

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from newswire.storage.redis_url import Address
 
 NODES_ASKED = 4
-"""How many nodes are asked at a time, beside the known primary and one that the address names: their answers grow with the cluster."""
+"""How many nodes are asked at a time, beside the known primary and one that the address names: answers grow with the cluster."""
 
 
 class ClusterNodes:

@@ -75,6 +75,14 @@ class PrimaryConnection(ResolvingConnection):
             await self.disconnect(nowait=True)
             raise RedisConnectionError(str(error), status_code="MOVED") from None
 
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        """Send a command. uvloop raises a RuntimeError on a connection that was aborted meanwhile."""
+        try:
+            await super().send_packed_command(*args, **kwargs)
+        except RuntimeError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"the connection ended: {error}") from None
+
     def abort(self) -> None:
         """End the connection at once; a call that waits for its reply gets an error."""
         if self._writer is not None:
