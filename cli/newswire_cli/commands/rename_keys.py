@@ -36,7 +36,7 @@ def rename_keys(
         except RenameRefusedError as error:
             fail(str(error))
         await record(
-            stores.redis, Keyspace(namespace), COMMAND_LINE, Act.KEYS_RENAMED, "namespace", namespace, keys=renamed
+            stores.redis, Keyspace(namespace), COMMAND_LINE, Act.KEYS_RENAMED, "namespace", namespace, renamed=renamed
         )
         return renamed
 
