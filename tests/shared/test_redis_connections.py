@@ -46,3 +46,46 @@ async def test_redis_is_reached_by_host_name(redis_url: str) -> None:
     async with open_redis(f"{address}localhost{rest}") as client:
         assert isinstance(client, Redis)
         assert await client.ping()
+
+
+async def test_callers_that_wait_for_a_connection_get_the_next_free_one(redis_url: str) -> None:
+    async with open_redis(redis_url) as client:
+        pool = client.connection_pool
+        pool.max_connections = 2
+        held = [await pool.get_connection() for _ in range(2)]
+        order: list[int] = []
+
+        async def wait(number: int) -> None:
+            connection = await pool.get_connection()
+            order.append(number)
+            await asyncio.sleep(0)
+            await pool.release(connection)
+
+        waiting = [asyncio.create_task(wait(number)) for number in range(6)]
+        await asyncio.sleep(0)
+        assert order == []
+        for connection in held:
+            await pool.release(connection)
+        late = asyncio.create_task(wait(6))  # there is a free connection, but others came first
+        await asyncio.gather(*waiting, late)
+        assert order == list(range(7))
+        assert (len(pool._available_connections), len(pool._in_use_connections)) == (2, 0)
+
+
+async def test_an_idle_connection_that_the_server_closed_is_opened_again(redis_url: str) -> None:
+    async with open_redis(redis_url) as client, open_redis(redis_url) as other:
+        number = await client.client_id()
+        await other.client_kill_filter(_id=number)
+        assert await client.client_id() > number
+        assert await client.ping()  # the pool has one connection, which is used again
+        assert len(client.connection_pool._available_connections) == 1
+
+
+async def test_a_cancelled_call_gives_its_connection_back(redis_url: str) -> None:
+    async with open_redis(redis_url) as client:
+        await client.ping()
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.blpop("test-of-connections-never-pushed", 5), 0.05)
+        assert await client.ping()
+        assert not client.connection_pool._in_use_connections

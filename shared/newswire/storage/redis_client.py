@@ -1,13 +1,13 @@
 """The Redis client that services and commands share."""
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.storage.observed_redis import ObservedRedis
-from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection
+from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection, ReusingPool
 from newswire.storage.redis_url import RedisUrlError, parse_redis_url
 
 CONNECTIONS = 64
@@ -37,4 +37,4 @@ def open_redis(address: str, namespace: str = "", connections: int = CONNECTIONS
     options |= url.options
     opened = options.pop("connection_class", Connection)
     resolving = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}
-    return ObservedRedis.from_pool(BlockingConnectionPool(connection_class=resolving.get(opened, opened), **options))
+    return ObservedRedis.from_pool(ReusingPool(connection_class=resolving.get(opened, opened), **options))

@@ -93,7 +93,44 @@ class PrimaryTLSConnection(PrimaryConnection, ResolvingTLSConnection):
     """A connection to the primary over TLS."""
 
 
-class PrimaryPool(BlockingConnectionPool):  # type: ignore[misc]
+class ReusingPool(BlockingConnectionPool):  # type: ignore[misc]
+    """A pool that hands out an idle connection at once.
+
+    redis-py takes a lock, a condition and a timer, and reports to a telemetry that Newswire does not use, for each command: up to
+    half of the processor time of a command. All of that is only needed while callers wait for a connection.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Open no connection yet."""
+        super().__init__(**options)
+        self._waiting = 0
+
+    async def get_connection(self, *args: Any, **options: Any) -> Any:
+        """Return a connection that is ready for a command; wait for one if all are in use."""
+        if self._available_connections and not self._waiting and not self._in_maintenance:
+            connection = self.get_available_connection()
+            try:
+                await self.ensure_connection(connection)
+            except BaseException:
+                await self.release(connection)
+                raise
+            return connection
+        self._waiting += 1  # who comes later must not take the connection for which this caller waits
+        try:
+            return await super().get_connection(*args, **options)
+        finally:
+            self._waiting -= 1
+
+    async def release(self, connection: Any) -> None:
+        """Take a connection back."""
+        if self._waiting or self._in_maintenance or connection.should_reconnect():
+            await super().release(connection)
+            return
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
+
+
+class PrimaryPool(ReusingPool):
     """Connections to the primary. When another server becomes the primary, all of them end."""
 
     def __init__(self, address: str, url: RedisUrl, tag: str = "", **options: Any) -> None:
