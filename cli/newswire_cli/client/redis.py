@@ -33,8 +33,9 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
     from newswire.storage.redis_client import open_redis
     from newswire.storage.replication import ReplicationBarrier
 
-    url, deliveries_url, source = _addresses(data_dir)
     try:
+        Settings()  # a mistake in a setting is reported before a server that is not found
+        url, deliveries_url, source = _addresses(data_dir)
         settings = Settings(redis_url=SecretStr(url))
     except ValidationError as error:
         fail(settings_problem(error))
