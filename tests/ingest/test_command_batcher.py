@@ -23,8 +23,8 @@ class CountingLibrary(FunctionLibrary):
         return await super().call_all(calls)
 
 
-@pytest.mark.parametrize(("meanwhile", "sizes"), [(1, [1, 1, 1]), (2, [1, 3])])
-async def test_calls_wait_for_further_ones_only_while_several_come(
+@pytest.mark.parametrize(("meanwhile", "sizes"), [(1, [1, 1, 1]), (3, [1, 3, 1])])
+async def test_calls_that_come_during_a_round_trip_share_the_next_one(
     redis: Redis, namespace: str, meanwhile: int, sizes: list[int]
 ) -> None:
     keys = Keyspace(namespace)

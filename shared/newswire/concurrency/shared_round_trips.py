@@ -7,26 +7,17 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-SEVERAL_ITEMS, MANY_ITEMS = 2, 16
-"""Where several items came during a call, more are expected soon; where many came, they are enough."""
 
 
 class SharedRoundTrips(Generic[T, R]):
     """Calls a function for all who wait at the same moment. Who comes during a call gets the next one."""
 
     def __init__(
-        self,
-        send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
-        max_items: int | None = None,
-        gather_seconds: float = 0.0,
+        self, send: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], max_items: int | None = None
     ) -> None:
-        """Send nothing yet. ``send`` returns a result, or the error to raise, for each item; what it raises goes to all callers.
-
-        ``gather_seconds``: how long to wait for further items after a call during which several came, but not many.
-        """
+        """Send nothing yet. ``send`` returns a result, or the error to raise, for each item; what it raises goes to all callers."""
         self._send = send
         self._max_items = max_items
-        self._gather_seconds = gather_seconds
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -53,8 +44,6 @@ class SharedRoundTrips(Generic[T, R]):
             finally:
                 for (_, answer), result in zip(sent, results, strict=True):
                     _settle(answer, result)
-            if self._gather_seconds and SEVERAL_ITEMS <= len(self._waiting) < MANY_ITEMS:
-                await asyncio.sleep(self._gather_seconds)
 
 
 def _settle(answer: "asyncio.Future[R]", result: R | Exception) -> None:

@@ -11,8 +11,6 @@ from newswire.observability import tracing
 from newswire.storage.redis_functions import Arguments, Call
 
 MAX_BATCH_CALLS = 64
-GATHER_SECONDS = 0.003
-"""How long a batch waits for further calls where several came during the one before."""
 
 
 class CommandBatcher:
@@ -20,7 +18,7 @@ class CommandBatcher:
 
     def __init__(self, call_all: Callable[[list[Call]], Awaitable[list[Any]]]) -> None:
         """Call nothing yet. ``call_all`` returns the reply to each call, or its exception."""
-        self._calls: SharedRoundTrips[Call, Any] = SharedRoundTrips(call_all, MAX_BATCH_CALLS, GATHER_SECONDS)
+        self._calls: SharedRoundTrips[Call, Any] = SharedRoundTrips(call_all, MAX_BATCH_CALLS)
 
     async def call(
         self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
