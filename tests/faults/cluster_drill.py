@@ -4,11 +4,9 @@
 ``docs/redis.md`` says. First an installation on one server becomes one on a cluster, under a new namespace.
 """
 
-import argparse
 import asyncio
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -17,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.cli.running import newswire
-from tests.faults.failover_drill import MARGIN_SECONDS, Outcome, judge, observed
+from tests.faults.failover_drill import MARGIN_SECONDS, Drill, Outcome, judge, observed, run
 from tests.faults.stand import Stand, stand, under_load
 from tests.servers.cluster import Cluster, cluster
 
@@ -122,35 +120,15 @@ async def _stop_services(built: Stand) -> None:
         await process.stop()
 
 
-async def rounds(folder: Path, number: int, rate: float) -> bool:
-    """Do everything so often; return whether the documentation holds."""
-    drills: dict[str, Callable[[Path], Coroutine[None, None, Outcome]]] = {
-        "one server becomes a cluster": partial(upgrade, rate=rate)
-    }
+def drills(rate: float) -> dict[str, Drill]:
+    """Return the move into a cluster, and each fault with and without acknowledgement by a replica, by its name."""
+    found: dict[str, Drill] = {"one server becomes a cluster": partial(upgrade, rate=rate)}
     for fault in FAULTS:
         for min_replicas in (1, 0):
             name = f"{fault}, {min_replicas} replicas acknowledge"
-            drills[name] = partial(cause, fault=fault, min_replicas=min_replicas, rate=rate)
-    kept = True
-    for at in range(number):
-        for name, drill in drills.items():
-            outcome = await drill(folder / f"{at}-{name.replace(' ', '-').replace(',', '')}")
-            kept &= not outcome.unexplained
-            console.print(f"{'[red]broken[/]' if outcome.unexplained else '[green]kept[/]'} {name}: {outcome}")
-            for difference in outcome.unexplained[:10]:
-                console.print(f"   {difference}")
-    return kept
-
-
-def main() -> int:
-    """Run the drill; the exit code is 0 if nothing was lost beyond what the documentation says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.cluster_drill", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1, help="how often everything happens")
-    parser.add_argument("--rate", type=float, default=20, help="articles a second")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="newswire-drill-", ignore_cleanup_errors=True) as folder:
-        return 0 if asyncio.run(rounds(Path(folder), given.rounds, given.rate)) else 1
+            found[name] = partial(cause, fault=fault, min_replicas=min_replicas, rate=rate)
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("cluster_drill", __doc__, drills))

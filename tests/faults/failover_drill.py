@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,11 +127,20 @@ class Outcome:
     writes: int
     gap: float
 
+    @property
+    def kept(self) -> bool:
+        """Whether nothing was lost beyond what the documentation says, and no version number was given twice."""
+        return not self.unexplained and not self.reused
+
     def __str__(self) -> str:
         return (
             f"{self.writes} writes acknowledged; {self.lost} articles lost something, {self.resurrected} of them a retraction; "
             f"{self.reused} version numbers given twice; longest gap {self.gap:.1f} s"
         )
+
+
+Drill = Callable[[Path], Coroutine[None, None, Outcome]]
+"""Does one thing in an empty folder, and says what it did."""
 
 
 async def fail_over(
@@ -205,33 +215,42 @@ def _reused(journal: Journal) -> int:
     return sum(times > 1 for times in Counter(each[:3] for each in written).values())
 
 
-async def rounds(folder: Path, number: int, rate: float) -> bool:
-    """Cause each failover so often, with and without acknowledgement by all replicas; return whether the documentation holds."""
+def drills(rate: float) -> dict[str, Drill]:
+    """Return each failover, with and without acknowledgement by all replicas, by its name."""
+    found: dict[str, Drill] = {}
+    for fault in FAULTS:
+        for lagging in (False, True) if fault in ("kill", "hang") else (False,):
+            for min_replicas in (REPLICAS, 0):
+                name = f"{fault}{', replicas behind' if lagging else ''}, {min_replicas} replicas acknowledge"
+                found[name] = partial(fail_over, fault=fault, min_replicas=min_replicas, lagging=lagging, rate=rate)
+    return found
+
+
+async def rounds(folder: Path, number: int, chosen: Mapping[str, Drill]) -> bool:
+    """Do each drill so often, and print the results; return whether the documentation holds."""
     kept = True
     for at in range(number):
-        for fault in FAULTS:
-            for lagging in (False, True) if fault in ("kill", "hang") else (False,):
-                for min_replicas in (REPLICAS, 0):
-                    name = f"{fault}{', replicas behind' if lagging else ''}, {min_replicas} replicas acknowledge"
-                    into = folder / f"{at}-{name.replace(' ', '-').replace(',', '')}"
-                    outcome = await fail_over(into, fault, min_replicas=min_replicas, lagging=lagging, rate=rate)
-                    good = not outcome.unexplained and not outcome.reused
-                    kept &= good
-                    console.print(f"{'[green]kept[/]' if good else '[red]broken[/]'} {name}: {outcome}")
-                    for difference in outcome.unexplained[:10]:
-                        console.print(f"   {difference}")
+        for name, drill in chosen.items():
+            outcome = await drill(folder / f"{at}-{name.replace(' ', '-').replace(',', '')}")
+            kept &= outcome.kept
+            console.print(f"{'[green]kept[/]' if outcome.kept else '[red]broken[/]'} {name}: {outcome}")
+            for difference in outcome.unexplained[:10]:
+                console.print(f"   {difference}")
     return kept
 
 
-def main() -> int:
-    """Run the drill; the exit code is 0 if nothing was lost beyond what the documentation says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.failover_drill", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1, help="how often each failover happens")
+def run(program: str, description: str | None, made: Callable[[float], Mapping[str, Drill]]) -> int:
+    """Run drills as the command line says; the exit code is 0 if nothing was lost beyond what the documentation says.
+
+    ``made`` returns the drills by name, for a rate of articles a second.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m tests.faults.{program}", description=description)
+    parser.add_argument("--rounds", type=int, default=1, help="how often everything happens")
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="newswire-drill-", ignore_cleanup_errors=True) as folder:
-        return 0 if asyncio.run(rounds(Path(folder), given.rounds, given.rate)) else 1
+        return 0 if asyncio.run(rounds(Path(folder), given.rounds, made(given.rate))) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("failover_drill", __doc__, drills))

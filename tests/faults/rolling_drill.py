@@ -84,6 +84,18 @@ async def _restart_each(built: Stand, service: str, processes: int) -> None:
         await built.ready(service)
 
 
+def show(result: Result, folder: Path) -> int:
+    """Print a result; return the exit code, 0 if nobody noticed."""
+    console.print(f"{len(result.failed)} requests failed, {len(result.found)} differences: {result.said}")
+    for line in [*result.failed[:20], *result.found[:20]]:
+        console.print(f"   {line}")
+    if clean := not result.failed and not result.found:
+        console.print("[green]nobody noticed[/]")
+    else:
+        console.print(f"[red]noticed[/]; the logs are in {folder}")
+    return 0 if clean else 1
+
+
 def main() -> int:
     """Run the drill; the exit code is 0 if nobody noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.rolling_drill", description=__doc__)
@@ -96,14 +108,7 @@ def main() -> int:
         with console.status("Elasticsearch starts"):
             server = stack.enter_context(elasticsearch_server())
         result = asyncio.run(drill(folder, server, rate=given.rate, rounds=given.rounds, delay=given.delay))
-    console.print(f"{len(result.failed)} requests failed, {len(result.found)} differences: {result.said}")
-    for line in [*result.failed[:20], *result.found[:20]]:
-        console.print(f"   {line}")
-    if clean := not result.failed and not result.found:
-        console.print("[green]nobody noticed[/]")
-    else:
-        console.print(f"[red]noticed[/]; the logs are in {folder}")
-    return 0 if clean else 1
+    return show(result, folder)
 
 
 if __name__ == "__main__":

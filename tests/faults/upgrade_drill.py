@@ -20,7 +20,7 @@ from rich.console import Console
 
 from tests.cli.running import NEWSWIRE
 from tests.faults.index_cluster_drill import searching
-from tests.faults.rolling_drill import Result
+from tests.faults.rolling_drill import Result, show
 from tests.faults.run import verdict
 from tests.faults.stand import Stand, stand, under_load
 from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_server
@@ -111,14 +111,7 @@ def main() -> int:
             earlier = [str(install(given.release))]
             server = stack.enter_context(elasticsearch_server())
         result = asyncio.run(drill(folder, server, earlier, rate=given.rate))
-    console.print(f"{len(result.failed)} requests failed, {len(result.found)} differences: {result.said}")
-    for line in [*result.failed[:20], *result.found[:20]]:
-        console.print(f"   {line}")
-    if clean := not result.failed and not result.found:
-        console.print("[green]nobody noticed[/]")
-    else:
-        console.print(f"[red]noticed[/]; the logs are in {folder}")
-    return 0 if clean else 1
+    return show(result, folder)
 
 
 if __name__ == "__main__":
