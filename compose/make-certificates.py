@@ -87,7 +87,7 @@ def unencrypted(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that nobody else could open before it has its mode."""
+    """Create a file with its final permissions, so that other users can never open it."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_bytes(content)

@@ -34,7 +34,7 @@ class Gathering(NamedTuple):
 
 
 BRIEFLY = Gathering(0.01, 16)
-"""For events whose effects somebody waits for."""
+"""For events whose effects are time-critical, such as webhooks."""
 AT_LENGTH = Gathering(0.25, 200)
 """For reports, which may be shown a moment later."""
 
