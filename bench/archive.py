@@ -1,7 +1,8 @@
 """What an archive of old texts saves and costs: `python -m bench.archive --articles 1000000 --folder /srv/somewhere`.
 
 It loads articles of the last year directly, as publishing stores them, moves those older than 90 days to the archive, reads and
-retracts some, rebuilds an index from the records, and makes and restores a backup. It prints one JSON object of figures.
+retracts some, rebuilds an index from the records, and makes and restores a backup. It prints one JSON object of figures, which
+is also in the file `figures.json` of the folder: the same command continues an interrupted run with the step it was in.
 """
 
 import argparse
@@ -10,10 +11,12 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -48,6 +51,7 @@ ACCOUNT = "Bench"
 KEYS = Keyspace("newswire")
 DISTINCT = 1000
 CHUNK = 500
+PROCESSES = 2
 DAYS = 365
 SAMPLE = 300
 
@@ -55,11 +59,14 @@ SAMPLE = 300
 class Archive:
     """One run, with its figures."""
 
-    def __init__(self, redis: "Redis", settings: IngestSettings, folder: Path) -> None:
+    def __init__(self, redis: "Redis", second: "Redis", settings: IngestSettings, folder: Path, count: int) -> None:
         self.redis = redis
+        self.second = second
         self.settings = settings
         self.folder = folder
-        self.figures: dict[str, float] = {}
+        self.count = count
+        self._file = folder / "figures.json"
+        self.figures: dict[str, float] = orjson.loads(self._file.read_bytes()) if self._file.exists() else {}
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -68,26 +75,39 @@ class Archive:
         yield
         self.figures[f"{name}_seconds"] = round(time.perf_counter() - began, 2)
 
-    async def note_memory(self, name: str) -> None:
-        """Note what Redis uses now."""
-        self.figures[f"{name}_megabytes"] = round((await self.redis.info("memory"))["used_memory"] / 1e6, 1)
+    async def run(self, only: Sequence[str]) -> None:
+        """Do the steps that no earlier run has completed."""
+        steps = {
+            "load": self.load,
+            "archive": self.archive,
+            "read": self.read_and_retract,
+            "reindex": self.rebuild_index,
+            "backup": self.back_up,
+            "restore": self.restore,
+        }
+        for name, step in steps.items():
+            if (not only or name in only) and f"{name}_seconds" not in self.figures:
+                with self.timed(name):
+                    await step()
+                self._file.write_bytes(orjson.dumps(self.figures, option=orjson.OPT_INDENT_2))
 
-    async def load(self, count: int) -> list[str]:
+    async def load(self) -> None:
         """Store articles as publishing does, spread over a year."""
-        made = versions(made_up(DISTINCT), ACCOUNT)
-        now = datetime.now(UTC)
-        ids: list[str] = []
-        for start in range(0, count, CHUNK):
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for number in range(start, min(start + CHUNK, count)):
-                    published = now - timedelta(days=DAYS * (1 - number / count))
-                    ids.append(str(ULID.from_datetime(published)).lower())
-                    _store(pipe, made[number % DISTINCT], ids[-1], published)
-                await pipe.execute()
-        return ids
+        size = -(-self.count // PROCESSES)
+        slices = [range(start, min(start + size, self.count)) for start in range(0, self.count, size)]
+        with ProcessPoolExecutor(PROCESSES) as processes:
+            list(processes.map(partial(_load, self.settings.redis_url.get_secret_value(), self.count), slices))
+        self.figures |= {"articles": self.count, "before_megabytes": await _megabytes(self.redis)}
 
-    async def read_and_retract(self, ids: list[str]) -> None:
+    async def archive(self) -> None:
+        """Move old texts to the archive."""
+        await archiver(self.redis, KEYS, self.settings).run(lambda *_: None, asyncio.Event())
+        state = await ArchiveRepository(self.redis, KEYS).state()
+        self.figures |= {"archived": state.documents, "after_megabytes": await _megabytes(self.redis)}
+
+    async def read_and_retract(self) -> None:
         """Read articles by id through the interface, then retract some, and delete these from the archive."""
+        ids = [raw.decode() for raw in await self.redis.zrange(KEYS.articles, 0, -1)]
         created = await create_key(self.redis, KEYS, ACCOUNT, {Scope.PUBLISH})
         headers = {"Authorization": f"Bearer {created.token}"}
         app = create_app([assemble(self.redis, self.settings)], self.settings, redis=self.redis)
@@ -113,21 +133,49 @@ class Archive:
     async def rebuild_index(self) -> None:
         """Build an index from the records."""
         index = await asyncio.to_thread(EmbeddedIndex, self.folder / "index")
-        with self.timed("reindex"):
-            result = await reindex(
-                self.redis, KEYS, EmbeddedIndexAdmin(index), lambda *_: None, archive=open_archive(self.settings)
-            )
+        result = await reindex(
+            self.redis, KEYS, EmbeddedIndexAdmin(index), lambda *_: None, archive=open_archive(self.settings)
+        )
         self.figures["rejected_by_index"] = len(result.rejected)
         await index.close()
 
-    async def back_up(self) -> Path:
+    async def back_up(self) -> None:
         """Write a backup that names the archived texts."""
-        file = self.folder / "backup"
         stores = Stores(self.redis, self.redis, KEYS)
-        with self.timed("backup"):
-            await write_backup(stores, self.folder / "draft", file, lambda *_: nullcontext(lambda: None))
-        self.figures["backup_megabytes"] = round(file.stat().st_size / 1e6, 1)
-        return file
+        await write_backup(stores, self.folder / "draft", self._backup, lambda *_: nullcontext(lambda: None))
+        self.figures["backup_megabytes"] = round(self._backup.stat().st_size / 1e6, 1)
+
+    async def restore(self) -> None:
+        """Restore the backup into another, empty server."""
+        await restore_backup(Stores(self.second, self.second, KEYS), self._backup, lambda: None)
+        self.figures["restored_archived"] = (await ArchiveRepository(self.second, KEYS).state()).documents
+        self.figures["restored_megabytes"] = await _megabytes(self.second)
+
+    @property
+    def _backup(self) -> Path:
+        return self.folder / "backup"
+
+
+async def _megabytes(redis: "Redis") -> float:
+    """Return what Redis uses now."""
+    return round(float((await redis.info("memory"))["used_memory"]) / 1e6, 1)
+
+
+def _load(url: str, count: int, numbers: range) -> None:
+    """Store some of the articles, in a process of its own: most of the work is composing them."""
+    made = versions(made_up(DISTINCT), ACCOUNT)
+    now = datetime.now(UTC)
+
+    async def store() -> None:
+        async with open_redis(url) as redis:
+            for start in range(0, len(numbers), CHUNK):
+                async with redis.pipeline(transaction=False) as pipe:
+                    for number in numbers[start : start + CHUNK]:
+                        published = now - timedelta(days=DAYS * (1 - number / count))
+                        _store(pipe, made[number % DISTINCT], str(ULID.from_datetime(published)).lower(), published)
+                    await pipe.execute()
+
+    asyncio.run(store())
 
 
 def _store(pipe: "Redis", version: Version, article: str, published: datetime) -> None:
@@ -144,26 +192,12 @@ def _store(pipe: "Redis", version: Version, article: str, published: datetime) -
     pipe.zadd(KEYS.articles_of(ACCOUNT, "published"), {article: 0})
 
 
-async def measure(url: str, second_url: str, count: int, folder: Path) -> dict[str, float]:
+async def measure(url: str, second_url: str, count: int, folder: Path, only: Sequence[str]) -> dict[str, float]:
     """Do everything once; return the figures."""
     settings = IngestSettings(redis_url=url, archive_url=(folder / "archive").as_uri(), allow_volatile=True)
     async with open_redis(url) as redis, open_redis(second_url) as second:
-        run = Archive(redis, settings, folder)
-        with run.timed("load"):
-            ids = await run.load(count)
-        await run.note_memory("before")
-        with run.timed("archive"):
-            run.figures["archived"] = await archiver(redis, KEYS, settings).run(lambda *_: None, asyncio.Event())
-        await run.note_memory("after")
-        await run.read_and_retract(ids)
-        await run.rebuild_index()
-        file = await run.back_up()
-        with run.timed("restore"):
-            await restore_backup(Stores(second, second, KEYS), file, lambda: None)
-        run.figures["restored_archived"] = (await ArchiveRepository(second, KEYS).state()).documents
-        run.redis = second
-        await run.note_memory("restored")
-        run.figures["articles"] = count
+        run = Archive(redis, second, settings, folder, count)
+        await run.run(only)
         return run.figures
 
 
@@ -172,12 +206,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--articles", type=int, default=200_000)
     parser.add_argument(
-        "--folder", type=Path, required=True, help="a new folder for the archive, an index and a backup"
+        "--folder",
+        type=Path,
+        required=True,
+        help="a new folder for the archive, an index and a backup, or that of before",
+    )
+    parser.add_argument(
+        "--only", nargs="*", default=[], metavar="STEP", help="load, archive, read, reindex, backup, restore"
     )
     given = parser.parse_args()
-    given.folder.mkdir(parents=True)
-    with valkey(given.folder / "valkey") as url, valkey(given.folder / "second-valkey") as second_url:
-        figures = asyncio.run(measure(url, second_url, given.articles, given.folder.absolute()))
+    folder = given.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with valkey(folder / "valkey") as url, valkey(folder / "second-valkey") as second_url:
+        figures = asyncio.run(measure(url, second_url, given.articles, folder, given.only))
     os.write(1, orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
 
 

@@ -60,7 +60,7 @@ class Newswire:
 @contextmanager
 def valkey(folder: Path) -> Iterator[str]:
     """Run the Valkey of `newswire run`, which syncs every write to disk before it responds; yield its address."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with embedded_valkey(folder) as server:
         yield server.url
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from newswire.storage.document_archive import open_archive
+from newswire.storage.document_archive import RETRY_PAUSES_OF_COMMANDS, open_archive
 from newswire_cli.client.index import (
     NO_PROGRESS_SECONDS,
     POLL_INTERVAL_SECONDS,
@@ -32,7 +32,7 @@ def build_new_index(data_dir: Path | None) -> None:
             await _request_reindexing(stores)
         else:
             with _PhaseProgress() as progress:
-                archive = open_archive(opened.settings)
+                archive = open_archive(opened.settings, RETRY_PAUSES_OF_COMMANDS)
                 result = await reindex(stores.redis, stores.keys, opened.admin, progress.update, archive=archive)
             for article in sorted(result.rejected):
                 say(f"the index rejects {article}; `newswire verify` will report it as missing")
@@ -79,7 +79,8 @@ def verify_index(data_dir: Path | None, *, repair: bool, as_json: bool) -> bool:
     """Compare the index with the records and print the differences; return whether they agree now."""
 
     async def work(stores: Stores, opened: OpenedIndex) -> VerificationReport:
-        comparison = Comparison(stores.redis, stores.keys, opened.admin, open_archive(opened.settings))
+        archive = open_archive(opened.settings, RETRY_PAUSES_OF_COMMANDS)
+        comparison = Comparison(stores.redis, stores.keys, opened.admin, archive)
 
         async def request_repair(ids: Sequence[str]) -> None:
             await stores.redis.sadd(stores.keys.index_repair_queue, *ids)

@@ -70,10 +70,11 @@ def check(data_dir: DataDir = None) -> None:
     """
 
     async def work(stores: Stores) -> tuple[int, list[str]]:
-        from newswire.storage.document_archive import open_archive
+        from newswire.storage.document_archive import RETRY_PAUSES_OF_COMMANDS, open_archive
         from newswire_ingest.archive.repository import ArchiveRepository
 
-        records, archive = ArchiveRepository(stores.redis, stores.keys), open_archive(_settings(data_dir))
+        records = ArchiveRepository(stores.redis, stores.keys)
+        archive = open_archive(_settings(data_dir), RETRY_PAUSES_OF_COMMANDS)
         checked = 0
         lost: list[str] = []
         async for ids, _ in records.pages(CHECK_PAGE_SIZE, None):

@@ -83,7 +83,7 @@ def _write(
     async def work(stores: Stores) -> int:
         from newswire.object_storage.storage import StorageError
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire.storage.document_archive import DocumentUnavailableError, open_archive
+        from newswire.storage.document_archive import RETRY_PAUSES_OF_COMMANDS, DocumentUnavailableError, open_archive
         from newswire_ingest.backup.images import ImageSource
         from newswire_ingest.media.composition import media_storage
         from newswire_ingest.settings import IngestSettings
@@ -93,7 +93,7 @@ def _write(
         wanted = settings.media_s3_bucket is None if with_media is None else with_media
         images = ImageSource(media_storage(settings)) if wanted else None
         try:
-            archive = open_archive(settings) if with_archive else None
+            archive = open_archive(settings, RETRY_PAUSES_OF_COMMANDS) if with_archive else None
             count = await write_backup(stores, draft, unfinished, show_progress, images, archive)
             publish(unfinished)
         except DocumentUnavailableError as error:

@@ -1,6 +1,6 @@
 """Where files are that do not belong in Redis: a folder, or an S3 bucket. Both write a file completely or not at all."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,9 @@ class ObjectStorage(Protocol):
 
     async def open(self, path: str) -> StoredFile | None:
         """Return a file; None if there is none."""
+
+    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+        """Read many small files, all at a time: for each path, at most so many bytes; None for a file that does not exist."""
 
     async def delete_folder(self, path: str) -> None:
         """Delete a folder with everything in it, if there is one."""

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeAlias
 
 from newswire.object_storage.location import open_location
@@ -21,6 +22,14 @@ log = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0
 CONCURRENT_READS = 32
+BATCH_SIZE = 32
+"""Objects that are read together where many are wanted."""
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+CONCURRENT_BATCHES = 3
+LARGE_BYTES = 512 * 1024
+"""More than this is hashed in a thread."""
+RETRY_PAUSES_OF_COMMANDS = (6.0, 12.0, 24.0)
+"""Seconds; longer than `FAILING_SECONDS`. A bucket that asks for fewer requests must not end the work of an hour."""
 FAILING_SECONDS = 5.0
 """After a failure, reads fail at once for this time: requests must not wait in turn for a storage that does not answer."""
 MARKER = "newswire-archive"
@@ -72,13 +81,32 @@ def article_folder(article_id: str) -> str:
     return f"{article_id[-2:]}/{article_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Archived:
+    """A version whose document is in the archive."""
+
+    article: str
+    version: int
+    pointer: Pointer
+
+    @property
+    def path(self) -> str:
+        return self.pointer.path(self.article, self.version)
+
+    def is_in(self, content: bytes | None) -> bool:
+        """Return whether this is the document that was archived."""
+        return content is not None and _digest(content) == self.pointer.digest
+
+
 class DocumentArchive:
     """Resolves pointers: returns the documents in their stored form, as Redis had them."""
 
-    def __init__(self, storage: ObjectStorage | None) -> None:
-        """Without a storage, every archived document is unavailable."""
+    def __init__(self, storage: ObjectStorage | None, retry_pauses: Sequence[float] = ()) -> None:
+        """Without a storage, every archived document is unavailable. ``retry_pauses``: seconds before each further attempt."""
         self.storage = storage
+        self._retry_pauses = retry_pauses
         self._slots = asyncio.Semaphore(CONCURRENT_READS)
+        self._batches = asyncio.Semaphore(CONCURRENT_BATCHES)
         self._failing_until = 0.0
 
     async def resolve(self, article_id: str, version: int, stored: bytes | None) -> bytes | None:
@@ -88,7 +116,28 @@ class DocumentArchive:
             DocumentUnavailableError: it is in the archive, and cannot be read.
         """
         pointer = Pointer.read(stored) if stored else None
-        return stored if pointer is None else await self._read(pointer, article_id, version)
+        if pointer is None:
+            return stored
+        (found,) = await self._read([_Archived(article_id, version, pointer)], self._slots)
+        if isinstance(found, DocumentUnavailableError):
+            raise found
+        return found
+
+    async def resolve_each(
+        self, versions: Sequence[Numbered], stored: Sequence[bytes | None]
+    ) -> list[bytes | DocumentUnavailableError | None]:
+        """Resolve many documents; return for each that cannot be read why: a `DocumentMissingError` for those that are lost."""
+        found: list[bytes | DocumentUnavailableError | None] = list(stored)
+        archived = {
+            at: _Archived(*version, pointer)
+            for at, (version, document) in enumerate(zip(versions, stored, strict=True))
+            if document is not None and (pointer := Pointer.read(document)) is not None
+        }
+        batches = _batches(list(archived.values()))
+        read = await asyncio.gather(*(self._read(batch, self._batches) for batch in batches))
+        for at, document in zip(archived, chain.from_iterable(read), strict=True):
+            found[at] = document
+        return found
 
     async def resolve_all(
         self, versions: Sequence[Numbered], stored: Sequence[bytes | None], *, without_unavailable: bool = False
@@ -98,54 +147,55 @@ class DocumentArchive:
         Raises:
             DocumentUnavailableError: the archive cannot be read.
         """
-
-        async def one(version: Numbered, document: bytes) -> bytes | None:
-            try:
-                return await self.resolve(*version, document)
-            except DocumentMissingError as error:
-                log.error("an archived document is missing", extra={"reason": str(error)})
-            except DocumentUnavailableError:
-                if not without_unavailable:
-                    raise
-            return None
-
-        found = list(stored)
-        archived = [at for at, each in enumerate(stored) if each is not None and each.startswith(POINTER_MARK)]
-        for start in range(0, len(archived), CONCURRENT_READS):
-            page = archived[start : start + CONCURRENT_READS]
-            read = await asyncio.gather(*(one(versions[at], stored[at] or b"") for at in page))
-            for at, document in zip(page, read, strict=True):
-                found[at] = document
+        found: list[bytes | None] = []
+        for each in await self.resolve_each(versions, stored):
+            if isinstance(each, DocumentMissingError):
+                log.error("an archived document is missing", extra={"reason": str(each)})
+            elif isinstance(each, DocumentUnavailableError) and not without_unavailable:
+                raise each
+            found.append(None if isinstance(each, DocumentUnavailableError) else each)
         return found
 
-    async def _read(self, pointer: Pointer, article_id: str, version: int) -> bytes:
+    async def _read(
+        self, batch: Sequence[_Archived], slots: asyncio.Semaphore
+    ) -> list[bytes | DocumentUnavailableError]:
+        attempt = 0
+        while True:
+            async with slots:
+                found = await self._attempt(batch)
+            if attempt == len(self._retry_pauses) or not isinstance(found, DocumentUnavailableError):
+                return [found] * len(batch) if isinstance(found, DocumentUnavailableError) else found
+            await asyncio.sleep(self._retry_pauses[attempt])
+            attempt += 1
+
+    async def _attempt(
+        self, batch: Sequence[_Archived]
+    ) -> list[bytes | DocumentUnavailableError] | DocumentUnavailableError:
+        """Return the documents of a batch, and why some of them are missing; or why the archive cannot be read."""
         if self.storage is None:
-            raise DocumentUnavailableError("its text is in an archive, and NEWSWIRE_ARCHIVE_URL is not set")
+            return DocumentUnavailableError("its text is in an archive, and NEWSWIRE_ARCHIVE_URL is not set")
         loop = asyncio.get_running_loop()
         if loop.time() < self._failing_until:
-            raise DocumentUnavailableError("its text is in the archive, which does not answer at the moment")
+            return DocumentUnavailableError("its text is in the archive, which does not answer at the moment")
         try:
-            async with self._slots, asyncio.timeout(READ_SECONDS):
-                content = await _content(self.storage, pointer, article_id, version)
-                if content is None and await read_all(self.storage, MARKER) is None:
-                    raise StorageError(f"it has no file {MARKER}; is it mounted?")
+            async with asyncio.timeout(READ_SECONDS):
+                found = await _contents(self.storage, batch)
         except (StorageError, TimeoutError) as error:
             self._failing_until = loop.time() + FAILING_SECONDS
-            metrics.archive_reads.labels("unavailable").inc()
+            metrics.archive_reads.labels("unavailable").inc(len(batch))
             reason = str(error) or f"no answer within {READ_SECONDS:.0f} s"
             log.warning("the archive cannot be read", extra={"reason": reason})
-            raise DocumentUnavailableError("its text is in the archive, which cannot be read at the moment") from error
-        if content is None:
-            metrics.archive_reads.labels("missing").inc()
-            raise DocumentMissingError(f"the archive has no valid text of version {version} of {article_id}")
-        metrics.archive_reads.labels("ok").inc()
-        return content
+            return DocumentUnavailableError("its text is in the archive, which cannot be read at the moment")
+        missing = found.count(None)
+        metrics.archive_reads.labels("missing").inc(missing)
+        metrics.archive_reads.labels("ok").inc(len(found) - missing)
+        return [content or _missing(each) for each, content in zip(batch, found, strict=True)]
 
 
 NO_ARCHIVE = DocumentArchive(None)
 
 
-def open_archive(settings: Settings) -> DocumentArchive:
+def open_archive(settings: Settings, retry_pauses: Sequence[float] = ()) -> DocumentArchive:
     """Return the archive of an installation."""
     if settings.archive_url is None:
         return DocumentArchive(None)
@@ -155,21 +205,52 @@ def open_archive(settings: Settings) -> DocumentArchive:
             settings.archive_url,
             key.get_secret_value() if key else None,
             secret.get_secret_value() if secret else None,
-        )
+        ),
+        retry_pauses,
     )
 
 
-async def _content(storage: ObjectStorage, pointer: Pointer, article_id: str, version: int) -> bytes | None:
-    """Return what an object has, if it is what was written."""
-    found = await storage.open(pointer.path(article_id, version))
-    if found is None:
-        return None
-    chunks, left = [], pointer.stored_bytes
-    async for chunk in found.chunks:
-        chunks.append(chunk[: max(0, left)])
-        left -= len(chunk)
-    content = b"".join(chunks)
-    return content if left == 0 and _digest(content) == pointer.digest else None
+def _batches(archived: Sequence[_Archived]) -> list[list[_Archived]]:
+    batches: list[list[_Archived]] = []
+    size = 0
+    for each in archived:
+        if not batches or len(batches[-1]) == BATCH_SIZE or size + each.pointer.stored_bytes > MAX_BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(each)
+        size += each.pointer.stored_bytes
+    return batches
+
+
+async def _contents(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[bytes | None]:
+    """Return the contents of objects; None for each that is missing or not what was written.
+
+    Raises:
+        StorageError: the storage cannot be read, or is not an archive.
+    """
+    found = await _read_valid(storage, batch)
+    if None in found:
+        if await read_all(storage, MARKER) is None:
+            raise StorageError(f"it has no file {MARKER}; is it mounted?")
+        # Once more: a gateway on the way may have cut an object off, or have returned another one's error.
+        again = [at for at, content in enumerate(found) if content is None]
+        for at, content in zip(again, await _read_valid(storage, [batch[at] for at in again]), strict=True):
+            found[at] = content
+    return found
+
+
+async def _read_valid(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[bytes | None]:
+    contents = await storage.read_small([(each.path, each.pointer.stored_bytes + 1) for each in batch])
+
+    def checked() -> list[bytes | None]:
+        return [content if each.is_in(content) else None for each, content in zip(batch, contents, strict=True)]
+
+    small = sum(len(content or b"") for content in contents) < LARGE_BYTES
+    return checked() if small else await asyncio.to_thread(checked)
+
+
+def _missing(archived: _Archived) -> DocumentMissingError:
+    return DocumentMissingError(f"the archive has no valid text of version {archived.version} of {archived.article}")
 
 
 def _digest(packed: bytes) -> str:

@@ -1,6 +1,7 @@
 """The texts of old versions in a folder: moved, read, retracted, and what happens while the folder cannot be used."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -169,9 +170,10 @@ async def test_reads_fail_at_once_while_a_storage_does_not_answer(
     opened: list[str] = []
 
     class Hanging(FolderStorage):
-        async def open(self, path: str) -> None:
-            opened.append(path)
+        async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+            opened.extend(path for path, _ in files)
             await asyncio.sleep(60)
+            return []
 
     monkeypatch.setattr(document_archive, "READ_SECONDS", 0.05)
     archive = DocumentArchive(Hanging(archived.folder))

@@ -16,7 +16,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_ids, unpack
 from newswire.storage.backup_file import Record, raw, text
-from newswire.storage.document_archive import DocumentArchive, Pointer
+from newswire.storage.document_archive import DocumentArchive, DocumentUnavailableError, Pointer
 from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 LUA = LuaSource("newswire_ingest.backup", "backup")
@@ -97,7 +97,8 @@ class ArticleBackup:
                 yield self._entry(entry_id, fields[FIELD.encode()], set())
         for article_id, found in zip(articles[::2], articles[1::2], strict=True):
             if found:
-                yield await self._complete(self._article(article_id.decode(), found, MAX_ROUNDS + 2))
+                (record,) = await self._complete([self._article(article_id.decode(), found, MAX_ROUNDS + 2)])
+                yield record
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:
@@ -118,21 +119,32 @@ class ArticleBackup:
             found = await pipe.execute()
         if reading:  # an article that is gone was cancelled before it was published
             self.last_reading |= dict.fromkeys(ids, reading)
-        return [
-            await self._complete(self._article(article_id, records, reading))
-            for article_id, records in zip(ids, found, strict=True)
-            if records
-        ]
+        return await self._complete(
+            [
+                self._article(article_id, records, reading)
+                for article_id, records in zip(ids, found, strict=True)
+                if records
+            ]
+        )
 
-    async def _complete(self, record: Record) -> Record:
-        """Add the archived documents of an article to its record, if they are to be in the backup."""
-        for name, fields in record["records"].items() if self.archive is not None else ():
-            stored = raw(fields["document"]) if name.startswith(":v:") and "document" in fields else b""
-            if self.archive is not None and Pointer.read(stored):
-                packed = await self.archive.resolve(record["id"], int(name.removeprefix(":v:")), stored)
-                fields["document"] = text(unpack(packed or b""))
-                record["records"][""].pop("archived", None)  # it is in no archive once it is restored
-        return record
+    async def _complete(self, articles: list[Record]) -> list[Record]:
+        """Add the archived documents of articles to their records, if they are to be in the backup."""
+        if self.archive is None:
+            return articles
+        pointers = [
+            (record, name, stored)
+            for record in articles
+            for name, fields in record["records"].items()
+            if name.startswith(":v:") and "document" in fields and Pointer.read(stored := raw(fields["document"]))
+        ]
+        versions = [(record["id"], int(name.removeprefix(":v:"))) for record, name, _ in pointers]
+        documents = await self.archive.resolve_each(versions, [stored for *_, stored in pointers])
+        for (record, name, _), packed in zip(pointers, documents, strict=True):
+            if isinstance(packed, DocumentUnavailableError):
+                raise packed
+            record["records"][name]["document"] = text(unpack(packed or b""))
+            record["records"][""].pop("archived", None)  # it is in no archive once it is restored
+        return articles
 
     def _article(self, article_id: str, found: list[Any], reading: int) -> Record:
         if reading:

@@ -20,11 +20,12 @@ async def read_archived(archive: DocumentArchive, documents: Documents) -> tuple
         return documents, set()
     found: dict[Numbered, bytes] = {}
     unavailable: set[Numbered] = set()
-    for version, stored in documents.items():
-        try:
-            found[version] = await archive.resolve(*version, stored) or b""
-        except DocumentMissingError as error:
-            log.error("the text of a delivery is lost; the delivery is cancelled", extra={"reason": str(error)})
-        except DocumentUnavailableError:
+    read = await archive.resolve_each(list(documents), list(documents.values()))
+    for version, document in zip(documents, read, strict=True):
+        if isinstance(document, DocumentMissingError):
+            log.error("the text of a delivery is lost; the delivery is cancelled", extra={"reason": str(document)})
+        elif isinstance(document, DocumentUnavailableError):
             unavailable.add(version)
+        else:
+            found[version] = document or b""
     return found, unavailable

@@ -19,8 +19,8 @@ See docs/decisions/0008.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -188,10 +188,31 @@ class _Reindex:
 
     async def _replay(self, staging: StagingIndex, progress: ReindexProgress) -> None:
         done = progress.done
-        async for ids, since in article_pages(self._redis, self._keys, PAGE, since=progress.since):
-            await self._write(staging, await operations_from_records(self._redis, self._keys, ids, self._archive))
-            done = min(done + len(ids), self._total)
-            await self._save_progress("replaying", done, since=repr(since))
+        async with aclosing(self._read_ahead(progress.since)) as pages:
+            async for operations, count, since in pages:
+                await self._write(staging, operations)
+                done = min(done + count, self._total)
+                await self._save_progress("replaying", done, since=repr(since))
+
+    async def _read_ahead(self, since: float) -> AsyncGenerator[tuple[list[Operation], int, float]]:
+        """Yield the operations of each page of articles, their number, and its end; the next page is read meanwhile."""
+        pages = article_pages(self._redis, self._keys, PAGE, since=since)
+
+        async def read() -> tuple[list[Operation], int, float] | None:
+            page = await anext(pages, None)
+            if page is None:
+                return None
+            ids, end = page
+            return await operations_from_records(self._redis, self._keys, ids, self._archive), len(ids), end
+
+        reading = asyncio.create_task(read())
+        try:
+            while (page := await reading) is not None:
+                reading = asyncio.create_task(read())
+                yield page
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _follow(self, index: IndexContents) -> int:
         """Write the entries that were added to the stream; return how many there were."""
