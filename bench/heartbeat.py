@@ -11,6 +11,7 @@ import time
 from importlib import import_module
 
 from newswire.http.application import run, serve
+from newswire.http.listening import bind
 from newswire.observability.json_logging import log_as_json
 from newswire.settings import Settings
 from newswire_cli.commands.serve import MODULES
@@ -51,4 +52,4 @@ if __name__ == "__main__":
     log_as_json()
     service = import_module(MODULES[sys.argv[2]]).service
     heartbeat = Heartbeat(int(sys.argv[1]))
-    run(serve([service], Settings(), "127.0.0.1", int(sys.argv[3]), started=heartbeat.start))
+    run(serve([service], Settings(), bind("127.0.0.1", int(sys.argv[3])), started=heartbeat.start))

@@ -13,7 +13,7 @@ from typing import TypeVar
 import httpx
 
 T = TypeVar("T")
-START_DEADLINE = 60
+START_DEADLINE = 240
 NEWSWIRE = [sys.executable, "-m", "newswire_cli.main"]
 BARE = {name: value for name, value in os.environ.items() if not name.startswith("NEWSWIRE_")}
 

@@ -20,6 +20,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import Service, create_app, serve
+from newswire.http.listening import bind
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.keys import Keyspace
 from newswire.settings import Settings
@@ -293,11 +294,10 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
         yield Service("a", [routes()], loops={"loop": loop})
         seen.append("closed")
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     settings = Settings(redis_url=redis_url, namespace=namespace)
-    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
     await asyncio.wait_for(up.wait(), 30)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
         async with asyncio.timeout(60):
@@ -318,16 +318,15 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
 
 async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: str, namespace: str) -> None:
     up = asyncio.Event()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     settings = Settings(redis_url=redis_url, namespace=namespace, shutdown_delay=600)
 
     @asynccontextmanager
     async def factory() -> AsyncIterator[Service]:
         yield Service("a", [routes()])
 
-    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
     await asyncio.wait_for(up.wait(), 30)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
         assert (await http.get("/readyz")).status_code == 200
@@ -344,16 +343,15 @@ async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: s
 
 async def test_a_process_that_stops_answers_every_connection_it_accepted(redis_url: str, namespace: str) -> None:
     up = asyncio.Event()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     settings = Settings(redis_url=redis_url, namespace=namespace)
 
     @asynccontextmanager
     async def factory() -> AsyncIterator[Service]:
         yield Service("a", [routes()])
 
-    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
     await asyncio.wait_for(up.wait(), 30)
     accepted = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
     # The system completes these connections while the process is busy: nobody has accepted them when it is told to stop.
@@ -386,7 +384,12 @@ async def test_an_address_in_use_raises_an_error(redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(redis_url=redis_url)
         with pytest.raises(OSError, match="use"):
-            await serve([], settings, "127.0.0.1", taken.getsockname()[1])
+            await serve([], settings, bind("127.0.0.1", taken.getsockname()[1]))
+
+
+def test_nobody_else_takes_a_port_during_the_start() -> None:
+    with bind("127.0.0.1", 0) as held, pytest.raises(OSError, match="use"):
+        socket.create_server(held.getsockname()).close()
 
 
 async def test_a_burst_of_calls_waits_for_connections(redis_url: str) -> None:

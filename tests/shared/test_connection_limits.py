@@ -20,6 +20,7 @@ from starlette.responses import StreamingResponse
 
 from newswire.http import server as http_protocol
 from newswire.http.application import Service, serve
+from newswire.http.listening import bind
 from newswire.http.request_parsing import ParsedBody, json_body
 from newswire.http.server import BoundedProtocol, mark_live
 from newswire.observability import metrics
@@ -108,18 +109,16 @@ def serving(redis_url: str, namespace: str) -> Serving:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Site]:
         held, up, begun = asyncio.Event(), asyncio.Event(), Counter[str]()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        listener = bind("127.0.0.1", 0)
 
         @asynccontextmanager
         async def factory() -> AsyncIterator[Service]:
             yield Service("a", [routes(held, begun)])
 
         chosen = Settings(redis_url=redis_url, namespace=namespace, **settings)
-        task = asyncio.create_task(serve([factory], chosen, "127.0.0.1", port, started=up.set))
+        task = asyncio.create_task(serve([factory], chosen, listener, started=up.set))
         await asyncio.wait_for(up.wait(), 30)
-        site = Site(port, held, begun)
+        site = Site(listener.getsockname()[1], held, begun)
         try:
             yield site
         finally:

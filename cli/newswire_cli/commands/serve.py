@@ -45,14 +45,14 @@ def serve(
     from newswire.http import application
     from newswire.observability.json_logging import log_as_json
     from newswire.settings import Settings, SettingsError
-    from newswire_cli.local.run import available_port
+    from newswire_cli.local.listening import listening
     from newswire_search.index.models import IndexInUseError
 
-    port = available_port(host, PORTS[service] if port is None else port)
-    log_as_json()
     try:
-        factory = import_module(MODULES[service]).service
-        application.run(application.serve([factory], Settings(), host, port, name=f"newswire-{service}"))
+        with listening(host, PORTS[service] if port is None else port) as listener:
+            log_as_json()
+            factory = import_module(MODULES[service]).service
+            application.run(application.serve([factory], Settings(), listener, name=f"newswire-{service}"))
     except (IndexInUseError, SettingsError) as error:
         fail(str(error))
     except ValidationError as error:

@@ -18,6 +18,7 @@ from newswire_cli.local.data_dir import (
     read_credentials,
 )
 from newswire_cli.local.known_settings import reject_unknown_settings
+from newswire_cli.local.listening import listening
 from newswire_cli.local.valkey import EmbeddedValkey, ValkeyError, embedded_valkey
 from newswire_cli.terminal.console import fail, say, settings_problem
 
@@ -35,14 +36,14 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link:
     os.umask(0o077)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with lock_data_folder(data_dir):
-            port = available_port(host, port)
+        with lock_data_folder(data_dir), listening(host, port) as listener:
+            port = listener.getsockname()[1]
             if os.environ.get("NEWSWIRE_REDIS_URL"):
                 say("NEWSWIRE_REDIS_URL is ignored: `newswire run` starts its own server.")
             _keep_private(data_dir)
             with embedded_valkey(data_dir.resolve()) as valkey:
                 _set_environment(host, port, data_dir.resolve(), valkey.url)
-                _serve_all(host, port, data_dir, with_samples, with_link, valkey)
+                _serve_all(listener, host, data_dir, with_samples, with_link, valkey)
     except DataFolderInUseError:
         fail(f"another `newswire run` uses {data_dir}; stop it first, or give this one its own --data-dir")
     except (ValkeyError, SettingsError) as error:
@@ -54,18 +55,6 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link:
     except OSError as error:
         fail(f"cannot use {data_dir}: {error.strerror or error}")
     say("Newswire has stopped.")
-
-
-def available_port(host: str, port: int) -> int:
-    """Return the port if it is available, or an available one for port 0. Otherwise end the command with the reason."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family) as listener:
-            return int(listener.getsockname()[1])
-    except OverflowError:
-        fail(f"{port} is not a port; a port is a number from 0 to 65535")
-    except OSError as error:
-        fail(f"cannot listen on {host} port {port}: {error.strerror or error}; give another one by --port")
 
 
 def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> None:
@@ -105,7 +94,7 @@ def _keep_private(data_dir: Path) -> None:
 
 
 def _serve_all(
-    host: str, port: int, data_dir: Path, with_samples: bool, with_link: bool, valkey: EmbeddedValkey
+    listener: socket.socket, host: str, data_dir: Path, with_samples: bool, with_link: bool, valkey: EmbeddedValkey
 ) -> None:
     from newswire.auth.api_keys import list_keys
     from newswire.http.application import run, serve
@@ -135,11 +124,12 @@ def _serve_all(
             due.touch()
         private_webhooks = NotifySettings().webhook_allow_private
         address = f"{settings.site}{link}" if link else None
+        port = listener.getsockname()[1]
         started = _welcome(
             host, port, data_dir, credentials, first_start, private_webhooks, settings.public_read, address
         )
         services = [supervision(valkey, say), ingest, search, notify]
-        await serve(services, settings, host, port, started=started)
+        await serve(services, settings, listener, started=started)
 
     log_as_json(rotating_file(data_dir / LOG))
     run(main())

@@ -3,6 +3,7 @@
 import os
 
 from newswire.http.application import run, serve
+from newswire.http.listening import bind
 from newswire.observability import json_logging
 from newswire_ingest.app import service
 from newswire_ingest.settings import IngestSettings
@@ -13,7 +14,7 @@ def main() -> None:
     json_logging.log_as_json()
     settings = IngestSettings()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8001"))
-    run(serve([lambda: service(settings)], settings, host, port, name="newswire-ingest"))
+    run(serve([lambda: service(settings)], settings, bind(host, port), name="newswire-ingest"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import asyncio
 from functools import partial
 
 from newswire.http.application import serve
+from newswire.http.listening import bind
 from newswire.observability.json_logging import log_as_json
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
@@ -20,7 +21,8 @@ def main() -> None:
     arguments = parser.parse_args()
     log_as_json()
     settings = NotifySettings()
-    asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-notify"))
+    listener = bind(arguments.host, arguments.port)
+    asyncio.run(serve([partial(service, settings)], settings, listener, name="newswire-notify"))
 
 
 if __name__ == "__main__":

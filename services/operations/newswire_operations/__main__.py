@@ -5,6 +5,7 @@ import asyncio
 from functools import partial
 
 from newswire.http.application import serve
+from newswire.http.listening import bind
 from newswire.observability.json_logging import log_as_json
 from newswire_operations.app import service
 from newswire_operations.settings import OperationsSettings
@@ -20,9 +21,8 @@ def main() -> None:
     arguments = parser.parse_args()
     log_as_json()
     settings = OperationsSettings()
-    asyncio.run(
-        serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-operations")
-    )
+    listener = bind(arguments.host, arguments.port)
+    asyncio.run(serve([partial(service, settings)], settings, listener, name="newswire-operations"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 from newswire.http.application import serve
+from newswire.http.listening import bind
 from newswire.observability.json_logging import log_as_json
 from newswire_search.app import service
 from newswire_search.index.models import IndexInUseError
@@ -21,9 +22,8 @@ def main() -> None:
     log_as_json()
     settings = SearchSettings()
     try:
-        asyncio.run(
-            serve([partial(service, settings)], settings, arguments.host, arguments.port, name="newswire-search")
-        )
+        listener = bind(arguments.host, arguments.port)
+        asyncio.run(serve([partial(service, settings)], settings, listener, name="newswire-search"))
     except IndexInUseError as error:
         sys.exit(str(error))
 

@@ -173,13 +173,12 @@ def _telemetry() -> TelemetryConfig:
 async def serve(
     factories: Sequence[ServiceFactory],
     settings: Settings,
-    host: str,
-    port: int,
+    listener: socket.socket,
     *,
     name: str = "newswire",
     started: Callable[[], Awaitable[None] | None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then shut down streams, consumers and requests gracefully.
+    """Serve on a bound socket until SIGTERM or SIGINT, then close it and shut down streams, consumers and requests gracefully.
 
     With a ``shutdown_delay`` the process keeps serving requests for that time, while ``/readyz`` is 503. A second signal
     ends the delay, and a third one the requests that are being answered. Live streams and loops are stopped before the
@@ -188,11 +187,11 @@ async def serve(
     ``name``: the service that spans name, unless ``OTEL_SERVICE_NAME`` is set.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on, because another process began to after both were bound.
     """
     set_levels(settings.log_level)
     tracing.set_up(name)
-    with _bind(host, port) as listener:
+    with listener:
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(
                 open_redis(settings.redis_url.get_secret_value(), settings.namespace, settings.redis_connections)
@@ -324,17 +323,3 @@ def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in taken:
             loop.remove_signal_handler(number)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """Return a socket at the address, on which the server listens once the process can answer: until then, balancers go on."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if bound.family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
