@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from newswire.storage import redis_primary
+from newswire.storage.cluster_nodes import ClusterNodes
 from newswire.storage.redis_client import open_redis
 
 
@@ -37,6 +39,60 @@ def test_a_lookup_that_outlives_its_caller_logs_no_error(scheme: str, new_loop: 
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(scene())
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    "address", ["redis+sentinel://redis.invalid:26379/articles", "redis+cluster://redis.invalid:6379"]
+)
+def test_a_lookup_of_a_sentinel_or_node_that_is_cancelled_logs_no_error(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[str] = []
+    monkeypatch.setattr(redis_primary, "ANSWER_SECONDS", 0.00001)
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what["message"]))
+        async with open_redis(address, "{newswire}") as client:
+            with pytest.raises(RedisConnectionError, match=r"no (Sentinel|node of the cluster) names"):
+                await client.ping()
+            with pytest.raises(OSError):
+                await asyncio.get_running_loop().getaddrinfo("redis.invalid", 6379)
+            await asyncio.sleep(0.1)
+            gc.collect()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scene())
+    assert complaints == []
+
+
+async def test_a_sentinel_that_fails_after_the_others_answered_logs_no_error() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what["message"]))
+
+    class Sentinels:
+        name = nobody_knows = "articles"
+
+        def members(self, primary: object) -> list[Any]:
+            return ["in time", "late"]
+
+        async def ask(self, member: str) -> tuple[int, tuple[str, int]]:
+            if member == "late":
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:  # redis-py reports its own timeout, if both happen at once
+                    raise RedisTimeoutError from None
+            return 1, ("127.0.0.1", 6379)
+
+        def listeners(self, announced: object) -> list[Any]:
+            return []
+
+        async def aclose(self) -> None: ...
+
+    primary = redis_primary.Primary(Sentinels())
+    assert await primary.locate() == ("127.0.0.1", 6379)
+    await primary.remove_pool(primary)
+    gc.collect()
     assert complaints == []
 
 
@@ -89,3 +145,17 @@ async def test_a_cancelled_call_gives_its_connection_back(redis_url: str) -> Non
                 await asyncio.wait_for(client.blpop("test-of-connections-never-pushed", 5), 0.05)
         assert await client.ping()
         assert not client.connection_pool._in_use_connections
+
+
+async def test_connections_to_nodes_that_left_a_cluster_are_closed(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+    nodes = ClusterNodes([("127.0.0.1", 1)], "tag", {})
+    nodes._others = {("127.0.0.1", port)}
+    left = next(one for one in nodes.members(None) if one.connection_pool.connection_kwargs["port"] == port)
+    await left.ping()
+    [connection] = left.connection_pool._available_connections
+    assert connection.is_connected
+    nodes._others = {("127.0.0.1", 2)}  # it got another address
+    assert left not in nodes.members(None)
+    await nodes.aclose()
+    assert not connection.is_connected

@@ -15,6 +15,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.storage.redis_url import Address
+from newswire.storage.resolving_connections import client_of
 
 NODES_ASKED = 4
 """How many nodes are asked at a time, beside the known primary and one that the address names: answers grow with the cluster."""
@@ -32,6 +33,7 @@ class ClusterNodes:
         self._others: set[Address] = set()
         self._options = options
         self._clients: dict[Address, Redis] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def members(self, primary: Address | None) -> "Sequence[Redis]":
         """Return the known primary and some other nodes, among them one that the address names: it may lead elsewhere by now."""
@@ -41,6 +43,11 @@ class ClusterNodes:
             *random.sample(others, min(NODES_ASKED, len(others))),
             *([primary] if primary is not None else []),
         }
+        # Where a node that restarts has another address, as in Kubernetes, the former one is asked no more.
+        for left in self._clients.keys() - {*asked, *self._named, *others}:
+            closing = asyncio.create_task(self._clients.pop(left).aclose())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         return [self._client(address) for address in asked]
 
     async def ask(self, member: "Redis") -> tuple[int, Address]:
@@ -65,11 +72,11 @@ class ClusterNodes:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
+        await asyncio.gather(*self._closing)
 
     def _client(self, address: Address) -> "Redis":
-        host, port = address
         if address not in self._clients:
-            self._clients[address] = Redis(host=host, port=port, **self._options)
+            self._clients[address] = client_of(address, self._options)
         return self._clients[address]
 
 

@@ -1,14 +1,14 @@
 """The Redis client that services and commands share."""
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.storage.observed_redis import ObservedRedis
-from newswire.storage.redis_connections import PrimaryPool, ResolvingConnection, ResolvingTLSConnection, ReusingPool
+from newswire.storage.redis_connections import PrimaryPool, ReusingPool
 from newswire.storage.redis_url import RedisUrlError, parse_redis_url
+from newswire.storage.resolving_connections import resolving
 
 CONNECTIONS = 64
 """What a process may use unless its settings say otherwise."""
@@ -34,7 +34,4 @@ def open_redis(address: str, namespace: str = "", connections: int = CONNECTIONS
         raise RedisUrlError("a client of a cluster needs the namespace of its keys")
     if url.follows_primary:
         return ObservedRedis.from_pool(PrimaryPool(address, url, namespace.strip("{}"), **options))
-    options |= url.options
-    opened = options.pop("connection_class", Connection)
-    resolving = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}
-    return ObservedRedis.from_pool(ReusingPool(connection_class=resolving.get(opened, opened), **options))
+    return ObservedRedis.from_pool(ReusingPool(**resolving({**options, **url.options})))

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -173,6 +173,7 @@ class Primary:
                         found.append(task.result())
         finally:
             for task in asked:
+                task.add_done_callback(_retrieve)  # a late one may fail, also instead of being cancelled
                 task.cancel()
         return found, reasons
 
@@ -197,20 +198,15 @@ def directory_of(url: RedisUrl, tag: str = "") -> Directory:
         "retry": Retry(NoBackoff(), 1),
     }
     if url.nodes:
-        return ClusterNodes(url.nodes, tag, _client_options(url.options) | options)
-    return Sentinels(url.sentinels, url.service, _client_options(url.sentinel_options) | options)
-
-
-def _client_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    changed = dict(options)
-    return changed | {"ssl": changed.pop("connection_class", None) is not None}
+        return ClusterNodes(url.nodes, tag, {**url.options, **options})
+    return Sentinels(url.sentinels, url.service, {**url.sentinel_options, **options})
 
 
 def _text(address: Address) -> str:
     return f"{address[0]}:{address[1]}"
 
 
-def _retrieve(asking: "asyncio.Task[Address]") -> None:
+def _retrieve(asking: "asyncio.Task[Any]") -> None:
     if not asking.cancelled():
         asking.exception()
 

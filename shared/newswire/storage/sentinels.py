@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from newswire.storage.redis_url import Address
+from newswire.storage.resolving_connections import client_of
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Sentinels:
     def __init__(self, addresses: Sequence[Address], service: str, options: Mapping[str, Any]) -> None:
         self.name = service
         self.nobody_knows = f"no Sentinel names a primary for {service!r}"
-        self._sentinels = [Redis(host=host, port=port, **options) for host, port in addresses]
+        self._sentinels = [client_of(address, options) for address in addresses]
 
     def members(self, primary: Address | None) -> "Sequence[Redis]":
         """Return all Sentinels."""
