@@ -20,6 +20,8 @@ from tests.faults.stand import Stand, stand, under_load
 from tests.servers.cluster import Cluster, cluster
 
 TAG = "drill"
+NODE_TIMEOUT_MS = 3000
+"""Longer than a busy machine keeps a node waiting that is well."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -79,7 +81,7 @@ async def cause(
     folder: Path, fault: str, *, min_replicas: int = 1, rate: float = 20, seconds: float = 5, replicas: int = 1
 ) -> Outcome:
     """Cause one of these under load, and compare everything afterwards."""
-    async with cluster(replicas=replicas) as nodes:
+    async with cluster(replicas=replicas, node_timeout_ms=NODE_TIMEOUT_MS) as nodes:
         settings = {"NEWSWIRE_REDIS_MIN_REPLICAS": str(min_replicas), "NEWSWIRE_INDEX": "embedded"}
         async with stand(folder, f"{{{TAG}}}", None, rate=rate, settings=settings, redis_url=nodes.url) as built:
             lossless = fault not in MAY_LOSE or min_replicas > 0
@@ -108,7 +110,7 @@ async def upgrade(folder: Path, *, rate: float = 20, seconds: float = 5) -> Outc
             )
             assert renamed.returncode == 0, renamed.stderr
             await built.valkey.stop()
-            async with cluster(first=folder) as nodes:
+            async with cluster(first=folder, node_timeout_ms=NODE_TIMEOUT_MS) as nodes:
                 await built.use_redis(nodes.url, f"{{{TAG}}}")
                 async with under_load(built):
                     await asyncio.sleep(seconds)

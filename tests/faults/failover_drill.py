@@ -29,6 +29,8 @@ from tests.faults.stand import Stand, stand, under_load
 from tests.servers.sentinel import Watched, watched_servers
 
 REPLICAS = 2
+DOWN_AFTER_MS = 3000
+"""As in docker-compose.ha.yml."""
 LAG_SECONDS = 0.8
 """How far replicas are behind in the rounds with lag; less than after what time Sentinels give them up."""
 MARGIN_SECONDS = 2.0
@@ -57,7 +59,13 @@ async def hang(servers: Watched) -> None:
 
 
 async def planned(servers: Watched) -> None:
-    """Make a replica the primary by `SENTINEL FAILOVER`."""
+    """Make a replica the primary by `SENTINEL FAILOVER`, and the former primary a replica of it."""
+    before = await servers.primary()
+    await servers.demote(before, await servers.fail_over())
+
+
+async def unattended(servers: Watched) -> None:
+    """Make a replica the primary by `SENTINEL FAILOVER`; Sentinels make the former one a replica after about ten seconds."""
     await servers.fail_over()
 
 
@@ -70,6 +78,7 @@ FAULTS: dict[str, Callable[[Watched], Coroutine[None, None, None]]] = {
     "kill": kill,
     "hang": hang,
     "planned": planned,
+    "unattended": unattended,
     "coordinated": coordinated,
 }
 
@@ -144,10 +153,17 @@ Drill = Callable[[Path], Coroutine[None, None, Outcome]]
 
 
 async def fail_over(
-    folder: Path, fault: str, *, min_replicas: int, lagging: bool = False, rate: float = 20, seconds: float = 5
+    folder: Path,
+    fault: str,
+    *,
+    min_replicas: int,
+    lagging: bool = False,
+    with_ingest: bool = False,
+    rate: float = 20,
+    seconds: float = 5,
 ) -> Outcome:
-    """Cause one failover under load, and compare everything afterwards."""
-    async with watched_servers(replicas=REPLICAS) as servers:
+    """Cause one failover under load, and compare everything afterwards. ``with_ingest``: ingest is killed, too."""
+    async with watched_servers(replicas=REPLICAS, down_after_ms=DOWN_AFTER_MS) as servers:
         settings = {
             "NEWSWIRE_REDIS_MIN_REPLICAS": str(min_replicas),
             "NEWSWIRE_INDEX": "embedded",
@@ -162,6 +178,10 @@ async def fail_over(
                     began = time.monotonic()
                     behind = await fall_behind(servers) if lagging else []
                     running = asyncio.create_task(FAULTS[fault](servers))
+                    if with_ingest:
+                        for process in built.services["ingest"]:
+                            process.kill()
+                            process.start()
                     await asyncio.sleep(0.1)  # the primary is gone before replicas can ask it for what they lack
                     for port in behind:
                         servers.send(port, signal.SIGCONT)
@@ -223,6 +243,9 @@ def drills(rate: float) -> dict[str, Drill]:
             for min_replicas in (REPLICAS, 0):
                 name = f"{fault}{', replicas behind' if lagging else ''}, {min_replicas} replicas acknowledge"
                 found[name] = partial(fail_over, fault=fault, min_replicas=min_replicas, lagging=lagging, rate=rate)
+    # Without acknowledgement, what is lost in this case is lost for good.
+    name = f"kill together with ingest, replicas behind, {REPLICAS} replicas acknowledge"
+    found[name] = partial(fail_over, fault="kill", min_replicas=REPLICAS, lagging=True, with_ingest=True, rate=rate)
     return found
 
 
@@ -247,9 +270,11 @@ def run(program: str, description: str | None, made: Callable[[float], Mapping[s
     parser = argparse.ArgumentParser(prog=f"python -m tests.faults.{program}", description=description)
     parser.add_argument("--rounds", type=int, default=1, help="how often everything happens")
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
+    parser.add_argument("--only", default="", help="only the drills with this text in their name")
     given = parser.parse_args()
+    chosen = {name: drill for name, drill in made(given.rate).items() if given.only in name}
     with tempfile.TemporaryDirectory(prefix="newswire-drill-", ignore_cleanup_errors=True) as folder:
-        return 0 if asyncio.run(rounds(Path(folder), given.rounds, made(given.rate))) else 1
+        return 0 if asyncio.run(rounds(Path(folder), given.rounds, chosen)) else 1
 
 
 if __name__ == "__main__":

