@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 import orjson
+from elastic_transport import AsyncTransport
 from elasticsearch import AsyncElasticsearch
 
 from bench.figures import Figure, Goal, compared
@@ -31,6 +32,7 @@ NAMESPACE = "bench-search"
 FEW, MANY = "search with at most one page of results", "search with more pages"
 PAGE = 20
 REFRESH = 0.2
+JSON = {"accept": "application/json", "content-type": "application/json"}
 
 
 async def measure(setting: Setting) -> list[Figure]:
@@ -116,13 +118,13 @@ def _words(articles: list[Version]) -> dict[str, list[str]]:
     }
 
 
-class _Recorder(AsyncElasticsearch):
-    """Records a call instead of making it."""
+class _Recorder(AsyncTransport):
+    """Records a request instead of sending it."""
 
     call: dict[str, Any]
 
-    async def perform_request(self, method: str, path: str, **call: Any) -> NoReturn:
-        self.call = {"method": method, "path": path, **{name: call[name] for name in ("params", "headers", "body")}}
+    async def perform_request(self, method: str, target: str, *, body: bytes, **_: Any) -> NoReturn:  # type: ignore[override]
+        self.call = {"method": method, "path": target, "params": {}, "headers": JSON, "body": orjson.loads(body)}
         raise _RecordedError
 
 
@@ -132,13 +134,15 @@ class _RecordedError(Exception):
 
 async def _recorded(word: str) -> dict[str, Any]:
     """Return the call to Elasticsearch for a search for a word."""
-    recorder = _Recorder("http://127.0.0.1:9")
-    index = ElasticsearchIndex(recorder, NAMESPACE, {})
+    client = AsyncElasticsearch("http://127.0.0.1:9", transport_class=_Recorder)
+    index = ElasticsearchIndex(client, NAMESPACE, {})
     index.languages.read_at = math.inf
     try:
         await index.search(to_request(SearchParams(q=word)))
     except _RecordedError:
         pass
     finally:
-        await recorder.close()
+        await client.close()
+    recorder = client.transport
+    assert isinstance(recorder, _Recorder)
     return recorder.call

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from elasticsearch import AsyncElasticsearch
 
+from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.elasticsearch.transport import ElasticsearchTransport
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import index_settings
 from newswire_search.index.port import ArticleIndex
@@ -19,7 +21,13 @@ Opener = Callable[[str], ElasticsearchIndex]
 
 def client_of(server: ElasticsearchServer) -> AsyncElasticsearch:
     credentials = (server.username, server.password or "") if server.username else None
-    return AsyncElasticsearch(server.url, basic_auth=credentials, request_timeout=30)
+    return AsyncElasticsearch(
+        server.url,
+        basic_auth=credentials,
+        request_timeout=30,
+        node_class=ElasticsearchNode,
+        transport_class=ElasticsearchTransport,
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import NoReturn
 
+import elasticsearch
 import orjson
 import pytest
 from elasticsearch import AsyncElasticsearch
@@ -138,6 +140,30 @@ async def test_deleted_index_is_created_again(
             assert again["mappings"]["dynamic"] == "strict"
     await put(elasticsearch_index, publish("a1", "Ferry"))
     assert await found(elasticsearch_index, "ferry") == ["a1"]
+
+
+async def test_a_search_is_answered_although_the_languages_cannot_be_read(
+    elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put(elasticsearch_index, publish("a1", "Die Fähren", language="de"))
+    known = elasticsearch_index.languages
+    known.known = {"en"}  # another process has written the article
+    asked: list[str] = []
+
+    async def refuse(**_: object) -> NoReturn:
+        asked.append("languages")
+        raise elasticsearch.ConnectionTimeout("the node is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(elasticsearch_index.client, "search", refuse)
+        with pytest.raises(DependencyUnavailableError):
+            await found(elasticsearch_index, "Fähre")  # nothing is known: articles would be missing
+    assert await found(elasticsearch_index, "Fähre") == ["a1"]
+    monkeypatch.setattr(elasticsearch_index.client, "search", refuse)
+    known.read_at -= 2 * languages.LANGUAGES_TTL_SECONDS
+    assert await found(elasticsearch_index, "Fähre") == ["a1"]
+    assert len(asked) == 2
+    assert "could not read the languages" in caplog.text
 
 
 async def test_a_server_that_is_down_is_unavailable() -> None:

@@ -8,6 +8,7 @@ from elasticsearch.serializer import OrjsonSerializer
 
 from newswire.observability import tracing
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
+from newswire_search.index.elasticsearch.transport import ElasticsearchTransport
 from newswire_search.settings import SearchSettings
 
 REQUEST_SECONDS = 10.0
@@ -37,6 +38,8 @@ def connect(settings: SearchSettings) -> AsyncElasticsearch:
         serializer=OrjsonSerializer(),
         connections_per_node=settings.elasticsearch_connections,
         node_class=ElasticsearchNode,
+        transport_class=ElasticsearchTransport,
+        meta_header=False,
     )
 
 

@@ -12,7 +12,15 @@ from typing import NamedTuple, cast
 
 import elastic_transport
 import httptools
-from elastic_transport import AiohttpHttpNode, ApiResponseMeta, ConnectionTimeout, HttpHeaders, NodeConfig, TlsError
+from elastic_transport import (
+    AiohttpHttpNode,
+    ApiResponseMeta,
+    ConnectionTimeout,
+    HttpHeaders,
+    NodeConfig,
+    TlsError,
+    TransportError,
+)
 from elastic_transport._node import NodeApiResponse  # what a node returns; it has no public name
 from elastic_transport.client_utils import DEFAULT, DefaultType
 from prometheus_client import Counter, Histogram
@@ -33,6 +41,10 @@ elasticsearch_failures = Counter(
 
 class _LostConnectionError(OSError):
     """The server closed the connection before the first byte of a response: usually because it was idle."""
+
+
+class NoFreeConnectionError(TransportError):
+    """All connections to a node stayed in use. That says nothing about the node: it is not left out for it."""
 
 
 class _Response(NamedTuple):
@@ -63,6 +75,10 @@ class _Connection(asyncio.Protocol):
         """Close the connection at once."""
         self.reusable = False
         self._transport.abort()
+
+    def time_out(self) -> None:
+        """End a request whose response has not come in time."""
+        self._fail(TimeoutError())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -122,6 +138,8 @@ class ElasticsearchNode(AiohttpHttpNode):
         self._slots = asyncio.Semaphore(config.connections_per_node)
         host = f"[{config.host}]" if ":" in config.host else config.host
         self._host_line = f"host: {host}:{config.port}\r\n"
+        self._lines_of: tuple[HttpHeaders, str] | None = None
+        """The last headers that cannot change, and their lines."""
         self._duration = elasticsearch_duration.labels(f"{host}:{config.port}")
         self._failures = elasticsearch_failures.labels(f"{host}:{config.port}")
         self._general = bool(config.http_compress or config.ssl_assert_fingerprint)
@@ -137,29 +155,21 @@ class ElasticsearchNode(AiohttpHttpNode):
         """Send a request and return the response.
 
         Raises:
+            NoFreeConnectionError: all connections stayed in use for as long as a response may take.
             ConnectionTimeout: it did not arrive in time.
             TlsError: the server's certificate is not accepted, or TLS failed in another way.
             ConnectionError: the connection failed in another way.
         """
         if self._general:
             return await super().perform_request(method, target, body, headers, request_timeout)
-        with self._duration.time():
-            return await self._performed(method, target, body, headers, request_timeout)
-
-    async def _performed(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None,
-        headers: HttpHeaders | None,
-        request_timeout: float | DefaultType | None,
-    ) -> NodeApiResponse:
-        began = time.monotonic()
-        sent = {**self._headers, **headers} if headers else dict(self._headers)
         seconds = self.config.request_timeout if isinstance(request_timeout, DefaultType) else request_timeout
+        began = time.perf_counter()
         try:
-            async with asyncio.timeout(seconds), self._slots:
-                answered = await self._exchange(method, self._head(method, target, sent, body), body or b"")
+            await self._take_slot(seconds)
+            try:
+                answered = await self._exchange(method, self._head(method, target, headers, body), body or b"", seconds)
+            finally:
+                self._slots.release()
         except TimeoutError as error:
             self._failures.inc()
             raise ConnectionTimeout("Connection timed out during request", errors=(error,)) from None
@@ -168,15 +178,18 @@ class ElasticsearchNode(AiohttpHttpNode):
         except OSError as error:
             self._failures.inc()
             raise elastic_transport.ConnectionError(str(error), errors=(error,)) from None
+        finally:
+            self._duration.observe(time.perf_counter() - began)
         meta = ApiResponseMeta(
             node=self.config,
-            duration=time.monotonic() - began,
+            duration=time.perf_counter() - began,
             http_version="1.1",
             status=answered.status,
             headers=HttpHeaders(answered.headers),
         )
         if log.isEnabledFor(logging.DEBUG):
-            self._log_request(method, target, HttpHeaders(sent), body, meta, answered.body)
+            sent = HttpHeaders({**self._headers, **(headers or {})})
+            self._log_request(method, target, sent, body, meta, answered.body)
         return NodeApiResponse(meta, answered.body)
 
     async def close(self) -> None:  # type: ignore[override]  # as above
@@ -186,29 +199,61 @@ class ElasticsearchNode(AiohttpHttpNode):
         self._idle.clear()
         await super().close()
 
-    def _head(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> bytes:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    async def _take_slot(self, seconds: float | None) -> None:
+        """Wait until fewer connections are in use than may be open."""
+        if not self._slots.locked():
+            await self._slots.acquire()  # does not wait
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise NoFreeConnectionError(
+                f"all {self.config.connections_per_node} connections to {self.base_url} stayed in use for {seconds} s"
+            ) from None
+
+    def _head(self, method: str, target: str, headers: HttpHeaders | None, body: bytes | None) -> bytes:
         length = f"content-length: {len(body)}\r\n" if body else ""
+        lines = self._lines(headers)
         return f"{method} {self._path_prefix}{target} HTTP/1.1\r\n{self._host_line}{lines}{length}\r\n".encode(
             "latin-1"
         )
 
-    async def _exchange(self, method: str, head: bytes, body: bytes) -> _Response:
+    def _lines(self, headers: HttpHeaders | None) -> str:
+        """Return the lines of the headers of a request: its own, and those of all requests."""
+        if self._lines_of is not None and self._lines_of[0] is headers:
+            return self._lines_of[1]
+        sent = {**self._headers, **headers} if headers else dict(self._headers)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in sent.items()])
+        if headers is not None and headers.frozen:
+            self._lines_of = (headers, lines)
+        return lines
+
+    async def _exchange(self, method: str, head: bytes, body: bytes, seconds: float | None) -> _Response:
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
                 try:
-                    return await self._ask(connection, method, head, body)
+                    return await self._ask(connection, method, head, body, seconds)
                 except _LostConnectionError:
                     break  # closed while it was idle, and so are probably the others
-        return await self._ask(await self._open(), method, head, body)
+        async with asyncio.timeout(seconds):
+            return await self._ask(await self._open(), method, head, body, None)
 
-    async def _ask(self, connection: _Connection, method: str, head: bytes, body: bytes) -> _Response:
+    async def _ask(
+        self, connection: _Connection, method: str, head: bytes, body: bytes, seconds: float | None
+    ) -> _Response:
+        loop = asyncio.get_running_loop()
+        # A timer of the event loop costs a fraction of `asyncio.timeout`, and nothing else is waited for here.
+        timer = loop.call_later(seconds, connection.time_out) if seconds is not None else None
         try:
             response = await connection.ask(head, body, bodiless=method == "HEAD")
         except BaseException:
             connection.abort()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         if connection.reusable:
             self._idle.append(connection)
         else:

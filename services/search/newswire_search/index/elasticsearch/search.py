@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from elastic_transport import ApiResponse
 from elasticsearch import ApiError, BadRequestError, NotFoundError
 
 from newswire_search.index.elasticsearch.facets import aggregations
 from newswire_search.index.elasticsearch.languages import IndexedLanguages
+from newswire_search.index.elasticsearch.prepared_requests import PreparedRequests
 from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query, unscored_query
 from newswire_search.index.elasticsearch.responses import facets_of, hits_of, is_missing, page_of, require_complete
 from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
@@ -30,7 +30,6 @@ MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
 CANDIDATE_ROUNDS = 5
 """How often further results are read from a snapshot to fill a page, when some of those read no longer match."""
 FOUND = "found"
-JSON = {"accept": "application/json", "content-type": "application/json"}
 
 
 class ElasticsearchSearch:
@@ -39,6 +38,7 @@ class ElasticsearchSearch:
     def __init__(self, target: IndexTarget, languages: IndexedLanguages) -> None:
         self._target = target
         self._client = target.client
+        self._requests = PreparedRequests(target.client, target.alias)
         self._languages = languages
         self.snapshots: Snapshots[str] = Snapshots(MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER)
 
@@ -56,8 +56,8 @@ class ElasticsearchSearch:
         return replace(page, facets=await self._facets(request, page))
 
     async def _page(self, request: SearchRequest) -> SearchPage:
-        answer = await self._target.request(lambda: self._search(self._page_body(request)))
-        return page_of(require_complete(answer.body), request)
+        answer = await self._target.request(lambda: self._requests.search(self._page_body(request)))
+        return page_of(require_complete(answer), request)
 
     async def _facets(self, request: SearchRequest, page: SearchPage) -> Mapping[str, Sequence[FacetCount]]:
         """Return the facets of a search whose first page is known: from the page, if it has all results.
@@ -73,16 +73,8 @@ class ElasticsearchSearch:
             "track_total_hits": False,
             "aggregations": aggregations(request, self._languages.known),
         }
-        answer = await self._target.request(lambda: self._search(body))
-        return facets_of(require_complete(answer.body), request)
-
-    async def _search(self, body: Body) -> ApiResponse[Any]:
-        """Send a search. The method of the client takes the body apart and puts it together again."""
-        alias = self._target.alias
-        path, path_parts = f"/{alias}/_search", {"index": alias}
-        return await self._client.perform_request(
-            "POST", path, params={}, headers=JSON, body=body, endpoint_id="search", path_parts=path_parts
-        )
+        answer = await self._target.request(lambda: self._requests.search(body))
+        return facets_of(require_complete(answer), request)
 
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Return the first pages of several searches."""
@@ -94,7 +86,7 @@ class ElasticsearchSearch:
 
     async def _multi_search(self, requests: Sequence[SearchRequest]) -> list[Body]:
         searches = [each for request in requests for each in ({"index": self._target.alias}, self._page_body(request))]
-        answers: list[Body] = (await self._client.msearch(searches=searches)).body["responses"]
+        answers: list[Body] = (await self._requests.search_all(searches))["responses"]
         return answers
 
     def _page_body(self, request: SearchRequest) -> Body:
