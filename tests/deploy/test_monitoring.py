@@ -83,8 +83,21 @@ def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> 
     assert set(grouped_by(parsed)) <= possible, where
 
 
+def rules() -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+
+
+def test_each_alert_names_its_section_of_the_runbooks() -> None:
+    text = (DEPLOY.parent / "docs" / "operators" / "alerts.md").read_text()
+    for name, rule in rules().items():
+        assert rule["annotations"]["runbook"] == f"docs/operators/alerts.md#{name.lower()}"
+        section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        for part in ("*Cause.*", "*Check.*", "*Remedy.*"):
+            assert part in section, f"{name}: {part}"
+
+
 def test_each_alert_is_tested_and_fires_when_it_should() -> None:
-    alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    alerts = rules().keys()
     tests = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
     assert {test["alertname"] for test in tests[0]["alert_rule_test"]} == alerts
     assert {test["name"] for test in tests[1:]} == alerts

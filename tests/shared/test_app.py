@@ -168,6 +168,22 @@ async def test_the_status_names_every_failure_without_secrets_and_is_in_the_metr
         assert line in lines
 
 
+async def test_metrics_do_not_wait_for_a_check_that_hangs(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = asyncio.Event()
+
+    async def hangs() -> str | None:
+        await go_on.wait()
+        return "hung"
+
+    monkeypatch.setattr("newswire.http.health.SCRAPE_SECONDS", 0.05)
+    async with client(redis, Service("hanging", checks={"x": hangs})) as (http, _):
+        line = 'newswire_check_up{check="x",service="hanging"}'
+        answers = [await http.get("/metrics") for _ in range(2)]
+        assert [line in answer.text for answer in answers] == [False, False]
+        go_on.set()
+        assert f"{line} 0.0" in (await http.get("/metrics")).text
+
+
 async def test_concurrent_status_requests_share_one_run_of_the_checks(redis: Redis) -> None:
     looks, go_on = 0, asyncio.Event()
 

@@ -1,12 +1,17 @@
 """Error replies of Redis: clients get 503 with the cause, operators read it in the readiness check."""
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from fastapi import APIRouter
 from redis._parsers.base import BaseParser
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from newswire.http.application import Service, create_app
 from newswire.settings import Settings
@@ -15,7 +20,9 @@ from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import unavailability
 from newswire.storage.redis_functions import Call, FunctionLibrary
-from tests.servers.valkey import embedded_valkey
+from tests.faults.stand import valkey_command
+from tests.polling import until
+from tests.servers.valkey import embedded_valkey, free_port
 
 REPLIES = {
     "READONLY You can't write against a read only replica.": "switched to another server",
@@ -112,6 +119,29 @@ async def test_refused_writes_are_answered_with_503_and_the_cause(server: Redis)
     for path in paths:
         assert "switched to another server" in (await write(server, path)).json()["detail"]
     assert "is a replica" in str(await durability_problem(server))
+
+
+async def fill(redis: Redis) -> None:
+    while True:
+        await redis.set("t:a", "x" * 1000)
+
+
+async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+    port = free_port()
+    program = ["env", "--ignore-signal=XFSZ", *valkey_command(tmp_path, port), "--appendfsync", "everysec"]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
+        try:
+            async with open_redis(f"redis://127.0.0.1:{port}/0") as redis:
+                await asyncio.to_thread(until, lambda: (tmp_path / "appendonlydir").exists())
+                async with asyncio.timeout(20):
+                    while await durability_problem(redis) is not None:
+                        await asyncio.sleep(0.02)
+                    psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (500, -1))
+                    with pytest.raises(ResponseError, match="MISCONF"):
+                        await fill(redis)
+                    assert "its disk full" in str(await durability_problem(redis))
+        finally:
+            process.kill()
 
 
 async def test_a_user_without_permissions_is_named_as_the_cause(server: Redis) -> None:

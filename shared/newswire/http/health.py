@@ -8,6 +8,7 @@ unavailable and when to try again. So a process becomes ready when its start is 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from prometheus_client import Gauge
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
@@ -15,6 +16,8 @@ from newswire.observability import metrics
 from newswire.storage.redis_errors import reason
 
 CHECK_SECONDS = 3.0
+SCRAPE_SECONDS = 1.0
+"""How long a response with metrics waits for the checks: a scrape must succeed while a dependency hangs."""
 START_INTERVAL_SECONDS = 0.2
 
 Check = Callable[[], Awaitable[str | None]]
@@ -32,6 +35,7 @@ class Health:
         self._check = _shared_run(checks)
         self._check_start = _shared_run(start_checks)
         self._started: Results | None = None
+        self._recording: asyncio.Task[None] | None = None
 
     async def readiness(self) -> Results:
         """Return the checks of the start, which are not repeated once all have passed, and whether the process is stopping."""
@@ -53,14 +57,23 @@ class Health:
         return await self._check() | self._stopping()
 
     async def record(self) -> None:
-        """Record checks and loops as metrics."""
-        for gauge, results in ((metrics.check_up, await self._check()), (metrics.loop_up, self.loops)):
-            for name, failure in results.items():
-                service, _, own = name.rpartition(": ")
-                gauge.labels(service or "newswire", own).set(failure is None)
+        """Record loops and checks as metrics. Checks that take longer than `SCRAPE_SECONDS` are recorded when they end."""
+        _set_gauge(metrics.loop_up, self.loops)
+        if self._recording is None or self._recording.done():
+            self._recording = asyncio.create_task(self._record_checks())
+        await asyncio.wait({self._recording}, timeout=SCRAPE_SECONDS)
+
+    async def _record_checks(self) -> None:
+        _set_gauge(metrics.check_up, await self._check())
 
     def _stopping(self) -> Results:
         return {"process": "is stopping"} if self._leaving.is_set() else {}
+
+
+def _set_gauge(gauge: Gauge, results: Results) -> None:
+    for name, failure in results.items():
+        service, _, own = name.rpartition(": ")
+        gauge.labels(service or "newswire", own).set(failure is None)
 
 
 def _shared_run(checks: Mapping[str, Check]) -> Callable[[], Awaitable[Results]]:

@@ -52,6 +52,8 @@ publish_to_indexed = Histogram(
 )
 
 deliveries = Counter("newswire_webhook_deliveries", "Webhook deliveries that ended", ["outcome"])
+for _outcome in ("delivered", "dead"):
+    deliveries.labels(_outcome)  # from 0 on: to `rate`, a series that begins with its first increment has not increased
 publish_to_delivered = Histogram(
     "newswire_publish_to_delivered_seconds", "Time between publication and delivery", buckets=_BUCKETS
 )

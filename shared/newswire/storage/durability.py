@@ -15,6 +15,8 @@ async def durability_problem(redis: "Redis") -> str | None:
         info = await redis.info()
         if info.get("role") == "slave":
             return "redis is a replica and takes no writes: name the primary, or let Sentinel name it"
+        if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
+            return "redis cannot write its append-only file and refuses writes: is its disk full?"
         return _lossy(await _settings(redis, info))
     except (RedisError, OSError) as error:
         return reason(error)

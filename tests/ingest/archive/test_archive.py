@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from newswire.keys import Keyspace
@@ -98,7 +99,14 @@ async def test_an_archive_that_is_away_only_affects_what_is_in_it(archived: Arch
     assert (withdrawn.status_code, withdrawn.json()["status"]) == (200, "retracted")
     with pytest.raises(StorageError):
         await archived.archiver.erase()
+    assert "is it mounted" in str(await archived.archiver.check())
+    async with asyncio.timeout(10):
+        erasing = asyncio.create_task(archived.archiver.keep_erasing(asyncio.Event()))
+        while REGISTRY.get_sample_value("newswire_archive_erasures") != 1:
+            await asyncio.sleep(0.01)
+        erasing.cancel()
     archived.mount()
+    assert await archived.archiver.check() is None
     redis, keys = archived.ingest.redis, archived.ingest.keys
     await redis.zadd(keys.archive_erasures, {article: 0})  # as once its lease has ended
     assert await archived.archiver.erase()

@@ -51,7 +51,17 @@ class Archiver:
     @property
     def checks(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """The checks of `/status`."""
-        return {"archive": self._storage.check} if self._storage is not None else {}
+        return {"archive": self.check} if self._storage is not None else {}
+
+    async def check(self) -> str | None:
+        """Return why the archive cannot be used, or None: a check of `/status`."""
+        reason = await self._object_storage.check()
+        if reason is None and await self._records.is_marked():
+            try:
+                await self._check_marker()
+            except StorageError as error:
+                return str(error)
+        return reason
 
     async def keep_archiving(self, stopping: asyncio.Event) -> None:
         """Archive old versions once a day until stopping is set."""
@@ -78,18 +88,23 @@ class Archiver:
         while not stopping.is_set():
             wait = IDLE_SECONDS
             try:
-                while not stopping.is_set() and await self.erase():
-                    pass
-                state = await self._records.state()
-                metrics.archived_documents.set(state.documents)
-                metrics.archived_bytes.set(state.bytes)
-                metrics.archive_erasures.set(state.erasures)
+                try:
+                    while not stopping.is_set() and await self.erase():
+                        pass
+                finally:  # how many wait matters most while none can be deleted
+                    await self._record()
             except (RedisError, OSError, StorageError) as error:
                 log.warning(
                     "retracted texts cannot be deleted from the archive; will retry", extra={"reason": str(error)}
                 )
                 wait = RETRY_SECONDS
             await pause(stopping, wait)
+
+    async def _record(self) -> None:
+        state = await self._records.state()
+        metrics.archived_documents.set(state.documents)
+        metrics.archived_bytes.set(state.bytes)
+        metrics.archive_erasures.set(state.erasures)
 
     async def run(
         self, report_progress: Callable[[int, int], None], stopping: asyncio.Event, pause_seconds: float = 0.0

@@ -124,7 +124,8 @@ class StreamBroadcaster:
         ending = asyncio.create_task(self._wake_all_at(stopping))
         try:
             while not stopping.is_set():
-                if self._unobserved():
+                # Not after an error: `check` would report it until a client connects.
+                if self.running and self._unobserved():
                     await self._rest(stopping)
                     continue
                 try:
