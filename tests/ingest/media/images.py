@@ -94,7 +94,8 @@ def display_p3() -> bytes:
 
 def animation(format_: str, frames: int = 3, size: tuple[int, int] = (64, 48), **options: Any) -> bytes:
     pictures = [Image.new("RGB", size, (at % 16 * 16, at // 16 * 7, 128)) for at in range(frames)]
-    return encoded(pictures[0], format_, save_all=True, append_images=pictures[1:], duration=80, loop=0, **options)
+    timing = {"duration": 80, "loop": 0} | options
+    return encoded(pictures[0], format_, save_all=True, append_images=pictures[1:], **timing)
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:

@@ -34,8 +34,8 @@ SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>ale
         (jpeg()[:3] + jpeg(65_000, 1)[3:], "65,000 × 1 pixels"),
         (animation("WEBP", 600, (4, 4)), "600 frames: shorten it: 500 frames"),
         (animation("GIF", 501, (4, 4)), "501 frames"),
-        # A text of 64 MiB in 64 KiB.
-        (png_of_size(9, 9, extra=png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * 2**26))), "damaged or incomplete"),
+        # A colour profile of 16 MiB in 16 KiB.
+        (png_of_size(9, 9, extra=png_chunk(b"iCCP", b"a\0\0" + zlib.compress(b"a" * 2**24))), "damaged or incomplete"),
     ],
 )  # fmt: skip
 async def test_what_is_no_acceptable_image_is_refused_with_a_remedy(

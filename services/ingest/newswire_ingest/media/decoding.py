@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from PIL import Image, ImageCms, ImageFile, ImageOps, ImageSequence, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
+from newswire_ingest.media.animations import encode_animation, frame_count
 from newswire_ingest.media.models import ImageFormat
+from newswire_ingest.media.orientation import turn_of, turned
+from newswire_ingest.media.png_chunks import without_metadata
 
 MAX_PIXELS: Final = 40_000_000
 MAX_SIDE: Final = 16_383
@@ -47,10 +50,7 @@ _KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
     (
         "is a HEIC image",
         "export it as JPEG",
-        lambda head: (
-            head[4:8] == b"ftyp"
-            and head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis")
-        ),
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS,
     ),
     ("is a JPEG 2000 image", "export it as JPEG", lambda head: head[4:12] == b"jP  \r\n\x87\n"),
     ("is a JPEG XL image", "export it as JPEG", lambda head: head[:2] == b"\xff\n" or head[4:8] == b"JXL "),
@@ -61,9 +61,6 @@ _KNOWN: Final[tuple[tuple[str, str, Callable[[bytes], bool]], ...]] = (
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked below, before anything is decoded
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.simplefilter("ignore")
-
-
-_ORIENTATION: Final = 0x0112
 
 
 class _RefusedError(Exception):
@@ -101,7 +98,7 @@ def _reason(error: Exception) -> str:
 
 def _open(content: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=_OPENED)
+        image = Image.open(io.BytesIO(without_metadata(content, MAX_PROFILE_BYTES)), formats=_OPENED)
     except UnidentifiedImageError:
         for problem, fix, matches in _KNOWN:
             if matches(content[:64]):
@@ -121,10 +118,10 @@ def _open(content: bytes) -> Image.Image:
 def _clean(content: bytes) -> tuple[dict[str, Any], bytes]:
     image = _open(content)
     format_ = _FORMATS[image.format or ""]
-    frames = int(getattr(image, "n_frames", 1)) if format_ is not ImageFormat.JPEG else 1
+    frames = frame_count(image) if format_ is not ImageFormat.JPEG else 1
     if frames > 1:
         _check_animation(image, frames)
-        image, clean = _encode_animation(image, format_)
+        image, clean = encode_animation(image, format_)
     else:
         image, clean = _encode_still(image, format_)
     described = {
@@ -147,51 +144,15 @@ def _check_animation(image: Image.Image, frames: int) -> None:
         raise _RefusedError(f"has {pixels / 1_000_000:,.0f} megapixels in {frames:,} frames", fix)
 
 
-def _encode_animation(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
-    written = io.BytesIO()
-    every: dict[ImageFormat, dict[str, Any]] = {
-        ImageFormat.GIF: {"comment": b"", "optimize": False},
-        ImageFormat.PNG: {"exif": b"", "icc_profile": None},
-        ImageFormat.WEBP: {"quality": 80, "method": 2, "icc_profile": b"", **_NO_METADATA},
-        ImageFormat.AVIF: {"quality": 75, "speed": 10, "icc_profile": b"", **_NO_METADATA},
-    }
-    options = every[format_]
-    timing: dict[str, Any] = {"duration": _durations(image), "loop": image.info.get("loop", 0)}
-    upright, *others = [image] if image.getexif().get(_ORIENTATION, 1) == 1 else _upright_frames(image)
-    upright.save(written, _NAMES[format_], save_all=True, append_images=others, **timing, **options)
-    image.seek(0)
-    return upright, written.getvalue()
-
-
-def _upright_frames(image: Image.Image) -> list[Image.Image]:
-    frames = []
-    for frame in ImageSequence.Iterator(image):
-        upright = ImageOps.exif_transpose(frame)
-        upright.info = {}
-        frames.append(upright)
-    return frames
-
-
-def _durations(image: Image.Image) -> list[int]:
-    """Return for how many milliseconds each frame is shown."""
-    found = []
-    for frame in range(int(image.n_frames)):  # type: ignore[attr-defined]
-        image.seek(frame)
-        image.load()
-        found.append(int(image.info.get("duration", 100)))
-    image.seek(0)
-    return found
-
-
 def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
     profile = _profile(image)
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    turn = turn_of(image)
     image.load()
     options: dict[str, Any] = {}
     if format_ is ImageFormat.JPEG:
-        options = _jpeg_options(image, turned=orientation != 1)
+        options = {"quality": 92} if turn else _jpeg_options(image)
     transparency = image.info.get("transparency") if image.mode in ("P", "L", "RGB") else None
-    upright = ImageOps.exif_transpose(image)
+    upright = turned(image, turn)
     upright.info = {} if transparency is None else {"transparency": transparency}
     if format_ is ImageFormat.JPEG and upright.mode not in ("L", "RGB"):
         upright = _to_rgb(upright, profile)
@@ -203,9 +164,9 @@ def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image
     return upright, _encode(upright, format_, profile, options)
 
 
-def _jpeg_options(image: Image.Image, *, turned: bool) -> dict[str, Any]:
-    """Return how a JPEG image is encoded again: with its own tables, so that nothing visible is lost, unless it is turned."""
-    if turned or image.mode not in ("L", "RGB") or not isinstance(image, JpegImagePlugin.JpegImageFile):
+def _jpeg_options(image: Image.Image) -> dict[str, Any]:
+    """Return how a JPEG image that stays as it is is encoded again: with its own tables, so that nothing visible is lost."""
+    if image.mode not in ("L", "RGB") or not isinstance(image, JpegImagePlugin.JpegImageFile):
         return {"quality": 92}
     options: dict[str, Any] = {"qtables": image.quantization}
     if image.mode == "RGB":
@@ -219,7 +180,7 @@ def _encode(image: Image.Image, format_: ImageFormat, profile: bytes | None, opt
     keeps: dict[str, Any] = {"icc_profile": profile} if profile else {}
     match format_:
         case ImageFormat.JPEG:
-            image.save(written, "JPEG", optimize=True, progressive=True, **options, **keeps)
+            return _encode_jpeg(image, options | keeps)
         case ImageFormat.PNG:
             image.save(written, "PNG", **keeps)
         case ImageFormat.WEBP:
@@ -228,6 +189,20 @@ def _encode(image: Image.Image, format_: ImageFormat, profile: bytes | None, opt
             image.save(written, "AVIF", quality=80, speed=9, **keeps, **_NO_METADATA)
         case ImageFormat.GIF:
             image.save(written, "GIF", comment=b"")
+    return written.getvalue()
+
+
+def _encode_jpeg(image: Image.Image, options: dict[str, Any]) -> bytes:
+    """Return a progressive image; a plain one if it has so much detail that it exceeds the buffer that Pillow estimates."""
+    for smaller in ({"optimize": True, "progressive": True}, {}):
+        written = io.BytesIO()
+        try:
+            image.save(written, "JPEG", **options, **smaller)
+        except OSError:
+            if not smaller:
+                raise
+        else:
+            break
     return written.getvalue()
 
 
@@ -292,11 +267,3 @@ def _average_colour(image: Image.Image) -> str:
     small = _eight_bits(image).convert("RGBA").resize((1, 1), Image.Resampling.BOX, reducing_gap=1.0)
     pixel: Any = small.getpixel((0, 0))
     return "#{:02x}{:02x}{:02x}".format(*pixel[:3])
-
-
-_NAMES: Final = {
-    ImageFormat.GIF: "GIF",
-    ImageFormat.PNG: "PNG",
-    ImageFormat.WEBP: "WEBP",
-    ImageFormat.AVIF: "AVIF",
-}
