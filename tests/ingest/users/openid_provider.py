@@ -28,6 +28,8 @@ KEY = RSAKey.generate_key(2048, parameters={"kid": "rsa-1", "use": "sig"})
 OTHER_KEY = RSAKey.generate_key(2048, parameters={"kid": "rsa-1", "use": "sig"})
 """With the same id, but not published."""
 NEW_KEY = ECKey.generate_key("P-256", parameters={"kid": "ec-2", "use": "sig"})
+NEXT_KEY = ECKey.generate_key("P-256", parameters={"kid": "ec-2", "use": "sig"})
+"""With the same id as the one before."""
 
 
 def encoded(content: bytes) -> str:
@@ -70,8 +72,8 @@ class Provider:
     back: dict[str, str] = field(default_factory=dict)
     """Query parameters to replace when a person is sent back."""
     delay: float = 0
-    in_userinfo: bool = False
-    """Whether only the user information has the claims about the person."""
+    only_in_userinfo: frozenset[str] = frozenset()
+    """The claims about the person that only the user information has."""
     asked: list[str] = field(default_factory=list)
     """The paths that were requested."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -102,7 +104,9 @@ class Provider:
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": asked["client_id"], "exp": now + 300, "iat": now, "auth_time": now}
         claims |= {"nonce": asked["nonce"], "sub": self.person.get("sub")}
-        claims |= ({} if self.in_userinfo else self.person) | self.claims
+        claims |= {
+            name: value for name, value in self.person.items() if name not in self.only_in_userinfo
+        } | self.claims
         token = self.sign({name: value for name, value in claims.items() if value is not None})
         return 200, {"access_token": "at", "token_type": "Bearer", "id_token": token}
 

@@ -21,6 +21,7 @@ from tests.ingest.users.openid_provider import (
     COMPRESSED,
     KEY,
     NEW_KEY,
+    NEXT_KEY,
     OTHER_KEY,
     Provider,
     running_provider,
@@ -169,10 +170,30 @@ async def test_an_address_counts_if_it_is_verified_accepted_and_the_same(
 
 async def test_the_address_may_be_in_the_user_information_of_the_same_person(staff: Staff, user: MakeUser) -> None:
     await user("ida@harbour.example", Role.EDITOR)
-    staff.provider.in_userinfo = True
-    assert (await sign_in(staff.site().browser())).url.path == "/desk"
+    for missing in ({"email", "email_verified", "name"}, {"email_verified"}):
+        staff.provider.only_in_userinfo = frozenset(missing)
+        assert (await sign_in(staff.site().browser())).url.path == "/desk"
     staff.provider.claims = {"sub": "p-9"}
     assert "is not valid" in (await sign_in(staff.site().browser())).text
+
+
+async def test_the_user_information_verifies_no_other_address(staff: Staff, user: MakeUser) -> None:
+    await user("ben@harbour.example", Role.EDITOR)
+    staff.provider.only_in_userinfo = frozenset({"email_verified"})
+    staff.provider.claims = {"email": "ben@harbour.example"}
+    answer = await sign_in(staff.site().browser())
+    assert (answer.status_code, "does not confirm" in answer.text) == (403, True)
+
+
+async def test_groups_and_required_claims_may_be_in_the_user_information(staff: Staff) -> None:
+    rule = CreationRule(account="Harbour Post", roles=[Role.EDITOR], group="editors")
+    staff.provider.person |= {"groups": ["editors"], "hd": "harbour.example"}
+    staff.provider.only_in_userinfo = frozenset({"groups", "hd"})
+    site = staff.site(create=[rule], required_claims={"hd": "harbour.example"})
+    assert (await sign_in(site.browser())).url.path == "/desk"
+    staff.provider.only_in_userinfo = frozenset({"groups"})  # the linked person needs no group any more
+    staff.provider.answers["/userinfo"] = 500, {}, b"{}"
+    assert (await sign_in(site.browser())).url.path == "/desk"
 
 
 async def test_disabled_users_are_refused_linked_or_not(staff: Staff, user: MakeUser) -> None:
@@ -340,6 +361,9 @@ async def test_new_keys_are_fetched_when_a_token_needs_them_but_not_for_each_for
     monkeypatch.setattr(discovery, "MIN_REFRESH", 0)
     assert (await sign_in(site.browser())).url.path == "/desk"
     assert staff.provider.asked.count("/keys") == 2
+    staff.provider.sign, staff.provider.keys = sign_with(NEXT_KEY, "ES256"), [NEXT_KEY]  # with the id of the former
+    assert (await sign_in(site.browser())).url.path == "/desk"
+    assert staff.provider.asked.count("/keys") == 3
     monkeypatch.setattr(discovery, "MAX_AGE", 0)
     staff.provider.answers["/keys"] = 500, {}, b"{}"  # keys that are known are used while the provider fails
     assert (await sign_in(site.browser())).url.path == "/desk"
@@ -559,6 +583,12 @@ def test_providers_that_are_set_up_wrongly_are_named(changed: dict[str, Any], to
     own = {"name": "staff", "label": "SSO", "issuer": "https://sso.example/realms/harbour", "client_id": "newswire"}
     with pytest.raises(ValueError, match=told):
         OpenIdProvider(**own | changed)
+
+
+def test_a_domain_may_be_written_in_unicode() -> None:
+    own = {"name": "staff", "label": "SSO", "issuer": "https://sso.example", "client_id": "newswire"}
+    found = OpenIdProvider(**own, domains=["HÄFEN.example", "harbour.example"])
+    assert found.domains == ["xn--hfen-loa.example", "harbour.example"]
 
 
 def test_providers_are_read_from_the_environment_and_secrets_from_files(

@@ -153,12 +153,29 @@ class OpenIdClient:
         return found
 
     async def _completed(self, endpoints: Endpoints, claims: dict[str, Any], access_token: object) -> dict[str, Any]:
-        """Return the claims with those of the provider's address for user information, if the address is missing among them."""
-        if self.provider.email_claim in claims or endpoints.userinfo is None or not isinstance(access_token, str):
+        """Return the claims, with those of the provider's address for user information if one that decides is missing.
+
+        Providers are free to put claims about a person there alone. Without the address of the person nobody can be found; what
+        else is missing may not be needed, as for a person who is linked already.
+        """
+        needed = self.provider.deciding_claims
+        if needed <= claims.keys() or endpoints.userinfo is None or not isinstance(access_token, str):
             return claims
-        status, found = await fetch_json("GET", endpoints.userinfo, headers={"Authorization": f"Bearer {access_token}"})
-        if status != 200 or found.get("sub") != claims["sub"]:
-            raise IdentityRefusedError("the user information is of another person, or refused")
+        try:
+            status, found = await fetch_json(
+                "GET", endpoints.userinfo, headers={"Authorization": f"Bearer {access_token}"}
+            )
+            if status != 200:
+                raise IdentityRefusedError(f"the user information was answered with {status}")
+        except (IdentityRefusedError, ProviderUnavailableError):
+            if self.provider.email_claim in claims:
+                return claims
+            raise
+        if found.get("sub") != claims["sub"]:
+            raise IdentityRefusedError("the user information is of another person")
+        email = self.provider.email_claim
+        if claims.get(email, found.get(email)) != found.get(email):  # then it verifies another address
+            found.pop(self.provider.verified_claim, None)
         return {**found, **claims}
 
     def _read(self, issuer: str, claims: dict[str, Any]) -> Person:

@@ -33,18 +33,8 @@ async def verify(
     """
     if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
         raise IdentityRefusedError("there is no ID token, or it is too long")
-    header = _header(token)
-    keys = _matching(await discovery.keys(), header)
-    if not keys:  # the provider may have new keys
-        keys = _matching(await discovery.keys(newer=True), header)
-    if not keys:
-        raise IdentityRefusedError("the ID token is signed with a key that the provider does not publish")
+    decoded = await _decoded(token, discovery)
     try:
-        decoded = jwt.decode(
-            token,
-            KeySet.import_key_set({"keys": keys}),
-            registry=JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False),
-        )
         params = {"nonce": nonce, "client_id": client_id}
         if isinstance(access_token, str):
             params["access_token"] = access_token
@@ -56,6 +46,30 @@ async def verify(
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise IdentityRefusedError(f"the ID token is not valid: {type(error).__name__} {error}"[:300]) from None
     return _checked(decoded.claims, client_id, issuer, nonce)
+
+
+async def _decoded(token: str, discovery: Discovery) -> jwt.Token:
+    """Return a token whose signature is right.
+
+    If none of the kept keys fits, the provider may have new ones: with new ids, with that of a former key, or without ids.
+    """
+    header, tried, reason = _header(token), None, "it is signed with a key that the provider does not publish"
+    for newer in (False, True):
+        published = await discovery.keys(newer=newer)
+        if published is tried:
+            break
+        tried, keys = published, _matching(published, header)
+        if not keys:
+            continue
+        try:
+            return jwt.decode(
+                token,
+                KeySet.import_key_set({"keys": keys}),
+                registry=JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False),
+            )
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            reason = f"{type(error).__name__} {error}"
+    raise IdentityRefusedError(f"the ID token is not valid: {reason}"[:300])
 
 
 def _checked(claims: dict[str, Any], client_id: str, issuer: str, nonce: str) -> dict[str, Any]:

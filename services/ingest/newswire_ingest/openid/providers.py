@@ -6,14 +6,31 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from newswire.auth.account_names import MAX_ACCOUNT_NAME_CHARS
 from newswire.users.roles import Role
+from newswire.validation.email_addresses import check_address, domain_of
 
 MAX_PROVIDERS = 10
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-_Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s@]{1,253}$")]
+
+
+def _ascii_domain(domain: str) -> str:
+    """Return a domain as addresses have it after `check_address`."""
+    return domain if domain.isascii() else domain_of(check_address(f"postmaster@{domain}"))
+
+
+_Domain = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[^\s@]{1,253}$"), AfterValidator(_ascii_domain)]
 
 
 class CreationRule(BaseModel):
@@ -59,6 +76,12 @@ class OpenIdProvider(BaseModel):
     groups_claim: _Text = "groups"
     create: Annotated[list[CreationRule], Field(max_length=100)] = []
     """Empty: only those who are users already can sign in."""
+
+    @property
+    def deciding_claims(self) -> frozenset[str]:
+        """The claims that decide who a person is here, and what the person becomes."""
+        groups = {self.groups_claim} if any(rule.group for rule in self.create) else set[str]()
+        return frozenset({self.email_claim, self.verified_claim, *self.required_claims} | groups)
 
     @field_validator("issuer")
     @classmethod
