@@ -141,6 +141,42 @@ def test_images_in_a_bucket_need_no_volume() -> None:
     assert of_kind("small", "Deployment")["news-newswire-ingest"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_a_cluster_with_ipv6_users_certificates_and_a_collector_of_its_own(tmp_path: Path) -> None:
+    own: dict[str, Any] = {
+        "ipv6": True,
+        "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
+        "gateway": {"podSecurityContext": {"runAsUser": None, "runAsGroup": None}},
+        "settings": {"MEDIA_MAX_BYTES": 20_971_520, "READ_RATE": 0.5, "HUB": False},
+        "telemetry": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
+        "certificates": {"secret": "authorities"},
+    }
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(own))
+    done = helm("template", "news", CHART, "-f", CHART / "ci/standard-values.yaml", "-f", tmp_path / "values.yaml")
+    assert done.returncode == 0, done.stderr
+    found = [document for document in yaml.safe_load_all(done.stdout) if document]
+    for each in found:
+        if each["kind"] == "Deployment":
+            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+    pods = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in found if each["kind"] == "Deployment"
+    }
+    assert not any({"runAsUser", "runAsGroup", "fsGroup"} & set(pod["securityContext"]) for pod in pods.values())
+    (ingest,) = pods["news-newswire-ingest"]["containers"]
+    assert ingest["command"][3:5] == ["--host", "::"]
+    variables = {each["name"]: each["value"] for each in ingest["env"]}
+    assert variables["NEWSWIRE_MEDIA_MAX_BYTES"] == "20971520"
+    assert variables["NEWSWIRE_READ_RATE"] == "0.5"
+    assert variables["NEWSWIRE_HUB"] == "false"
+    assert variables["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+    assert {"name": "certificates", "mountPath": "/etc/newswire/certificates", "readOnly": True} in ingest[
+        "volumeMounts"
+    ]
+    (gateway,) = (each["data"] for each in found if each["kind"] == "ConfigMap")
+    assert "listen 8000; listen [::]:8000;" in gateway["nginx.conf"]
+    reached = {each["metadata"]["name"]: str(each["spec"]) for each in found if each["kind"] == "NetworkPolicy"}
+    assert {name.rpartition("-")[2] for name, spec in reached.items() if "4318" in spec} == set(SETTINGS)
+
+
 def test_what_is_missing_or_contradictory_is_said_with_its_remedy() -> None:
     assert "set publicUrl: the address under which readers reach Newswire" in refusal("publicUrl=")
     assert "set secretSettings.REDIS_URL to the Secret and key" in refusal("publicUrl=https://news.example", size=None)

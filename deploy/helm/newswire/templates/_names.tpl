@@ -51,3 +51,8 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{/* A value as the text of a variable. Helm reads numbers as floats, and would write those of seven digits and more with an exponent. */}}
+{{- define "newswire.text" -}}
+{{- if kindIs "string" . }}{{ quote . }}{{ else }}{{ toJson . | quote }}{{ end }}
+{{- end }}
