@@ -167,6 +167,18 @@ async def test_a_scheduled_article_is_shown_in_the_chosen_zone_and_cancelled(des
     assert await articles(desk, Status.SCHEDULED) == 0
 
 
+async def test_a_time_that_is_left_as_it_was_stays_to_the_second(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="In the repeated hour")
+    await act(editor, path, "schedule", local="2027-10-31T01:30:30", zone="UTC")
+    berlin = {"zone": "Europe/Berlin"}
+    left = await act(editor, path, "schedule", local="2027-10-31T02:30", **berlin)
+    assert "31 Oct 2027, 02:30 Europe/Berlin (01:30 UTC)" in left.text
+    (due,) = await desk.ingest.redis.zrange(desk.ingest.keys.due, 0, -1, withscores=True)
+    assert due[1] % 60_000 == 30_000
+    moved = await act(editor, path, "schedule", local="2027-10-31T02:31", **berlin)
+    assert "31 Oct 2027, 02:31 Europe/Berlin (00:31 UTC)" in moved.text
+
+
 async def test_roles_and_accounts_decide(desk: Desk, user: MakeUser, editor: Browser) -> None:
     path = await new_draft(editor, title="Of the house")
     writer = await desk.signed_in(await user("jon@harbour.example", Role.WRITER))

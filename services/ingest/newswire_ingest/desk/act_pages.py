@@ -118,10 +118,24 @@ class Sheets:
             seen,
             visit.actor,
             sent.one("article_revision") or None,
-            _publication_time(sent) if act is DraftAct.SCHEDULE else None,
+            await self._time(visit, draft_id, sent) if act is DraftAct.SCHEDULE else None,
             sent.one("note").strip() or None if act is DraftAct.CORRECT else None,
         )
         return await self.drafts.carry_out(visit.account, draft_id, wanted)
+
+    async def _time(self, visit: Visit, draft_id: str, sent: FormData) -> PublicationTime | None:
+        """Return when to publish. A time that the sheet showed, and that was left as it was, is the one that the article has.
+
+        The field has no seconds, and shows alike the two times that clocks repeat in autumn.
+        """
+        local, zone, past_is_meant = sent.one("local"), sent.one("zone"), sent.one("past_is_meant") == "on"
+        if not local:
+            return None
+        found = resolve(local, zone)
+        article = (await self.drafts.editing.find(visit.account, draft_id)).article
+        due = datetime.fromisoformat(article.embargo_until) if article and article.embargo_until else None
+        utc = due if due and zones.local_input(due, zone) == local else found.utc
+        return PublicationTime(utc, found.zone, found.local, past_is_meant)
 
     def refused(self, visit: Visit, error: Exception, state: SheetState) -> SheetState | None:
         """Return the sheet's state after a refusal; None for an error that has no place on a sheet."""
@@ -190,10 +204,3 @@ def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redi
         return response
 
     return routes
-
-
-def _publication_time(sent: FormData) -> PublicationTime | None:
-    if not sent.one("local"):
-        return None
-    found = resolve(sent.one("local"), sent.one("zone"))
-    return PublicationTime(found.utc, found.zone, found.local, sent.one("past_is_meant") == "on")

@@ -12,6 +12,9 @@ Note = Literal["", "gap", "repeated"]
 _LOCAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}")
 _MAX_ZONE_CHARS = 64
+_NO_PLACES = frozenset(("localtime", "posixrules", "Factory"))
+_COPIES = ("right/", "posix/")
+"""Files beside the zones: what they mean depends on the machine, or counts leap seconds, which UTC here does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def _end_of_gap(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        if len(name) > _MAX_ZONE_CHARS or not _ZONE.fullmatch(name):
+        if len(name) > _MAX_ZONE_CHARS or not _ZONE.fullmatch(name) or name in _NO_PLACES or name.startswith(_COPIES):
             raise ValueError(name)
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
