@@ -39,6 +39,12 @@ REPLIES = {
     "WRONGPASS invalid username-password pair or user is disabled.": "user or the password",
     "OOM command not allowed when used memory > 'maxmemory'.": "is full",
     "MISCONF Errors writing to the AOF file: No space left on device": "write to its disk",
+    "DENIED Redis is running in protected mode because protected mode is enabled": "own machine only",
+    "ERR max number of clients reached": "as many connections",
+    "ERR max number of clients + cluster connections reached": "as many connections",
+    "ERR Error running script: Script killed by user with FUNCTION KILL. script: note": "an operator ended",
+    "ERR unknown command 'FCALL', with args beginning with: 'note' '1'": "older than version 7",
+    "ERR Client sent AUTH, but no password is set": "user or the password",
 }
 LIBRARY = """
 register('put', function(keys) return redis.call('SET', keys[1], '1') end)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from redis.exceptions import AuthenticationError, RedisClusterException, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 SOON_SECONDS = 1
@@ -42,8 +42,18 @@ _BY_CODE = {
     "WRONGPASS": Unavailability("Redis does not accept the user or the password", OPERATOR_SECONDS),
     "OOM": Unavailability("Redis is full", OPERATOR_SECONDS),
     "MISCONF": Unavailability("Redis cannot write to its disk", OPERATOR_SECONDS),
+    "DENIED": Unavailability(
+        "Redis admits connections from its own machine only, because it has no password", OPERATOR_SECONDS
+    ),
 }
 """By the first word of an error reply."""
+_BY_TEXT = {
+    "max number of clients": Unavailability("Redis has as many connections as it accepts"),
+    "Script killed by user": Unavailability("an operator ended a function of Redis that took long"),
+    "unknown command 'FCALL'": Unavailability("Redis is older than version 7, or lacks functions", OPERATOR_SECONDS),
+    "unknown command 'FUNCTION'": Unavailability("Redis is older than version 7, or lacks functions", OPERATOR_SECONDS),
+}
+"""By a part of an error reply whose first word is ERR."""
 _UNREACHABLE = Unavailability("Redis cannot be reached")
 
 
@@ -59,8 +69,13 @@ def error_code(error: BaseException) -> str:
 
 def unavailability(error: BaseException) -> Unavailability | None:
     """Return why Redis cannot be used now, or None for another error."""
-    if known := _BY_CODE.get(error_code(error)):
+    code = error_code(error)
+    if known := _BY_CODE.get(code):
         return known
+    if code == "ERR" and (by_text := next((known for text, known in _BY_TEXT.items() if text in str(error)), None)):
+        return by_text
+    if isinstance(error, AuthenticationError):  # without a code of its own, as where no password is set
+        return _BY_CODE["WRONGPASS"]
     return _UNREACHABLE if isinstance(error, (RedisConnectionError, RedisTimeoutError, RedisClusterException)) else None
 
 

@@ -74,11 +74,36 @@ def test_without_the_sent_body_a_rewritten_one_is_still_found() -> None:
         '{"webhook-id": "msg_1", "webhook-timestamp": 1790000000, "webhook-signature": "v1,abc="}',
         "{'webhook-id': ['msg_1'], 'webhook-timestamp': ['1790000000'], 'webhook-signature': ['v1,abc=']}",
         "Webhook-Id=msg_1\r\nWEBHOOK-TIMESTAMP: 1790000000\r\nwebhook-signature:v1,abc=\r\n",
+        "x-old-webhook-id: msg_0\nwebhook-id:\nmsg_1\nwebhook-timestamp\t1790000000\nwebhook-signature:\u00a0v1,abc=\u200b",
+        '{"webhook-id": [\n "msg_1"\n], "webhook-timestamp": [\n "1790000000"\n], "webhook-signature": [\n "v1,abc="\n]}',
+        "HTTP_WEBHOOK_ID=msg_1\nHTTP_WEBHOOK_TIMESTAMP=1790000000\nHTTP_WEBHOOK_SIGNATURE=v1,abc=",
+        '{"HTTP_WEBHOOK_ID"=>"msg_1", "HTTP_WEBHOOK_TIMESTAMP"=>"1790000000", "HTTP_WEBHOOK_SIGNATURE"=>"v1,abc="}',
+        "Array\n(\n [Webhook-Id] => msg_1\n [Webhook-Timestamp] => 1790000000\n [Webhook-Signature] => v1,abc=\n)",
+        "'webhook-id' => array (\n 0 => 'msg_1',\n),'webhook-timestamp' => array (\n 0 => '1790000000',\n),"
+        "'webhook-signature' => array (\n 0 => 'v1,abc=',\n)",
+        "map[Webhook-Id:[msg_1] Webhook-Signature:[v1,abc=] Webhook-Timestamp:[1790000000]]",
+        'http.Header{"Webhook-Id":[]string{"msg_1"}, "Webhook-Timestamp":[]string{"1790000000"}, '
+        '"Webhook-Signature":[]string{"v1,abc="}}',
+        "{accept=*/*, webhook-id=msg_1, webhook-timestamp=1790000000, webhook-signature=v1,abc=}",
+        "[(b'webhook-id', b'msg_1'), (b'webhook-timestamp', b'1790000000'), (b'webhook-signature', b'v1,abc=')]",
     ],
 )
 def test_headers_are_read_from_commands_and_logs(pasted: str) -> None:
     headers = read_headers(pasted)
     assert headers == {"webhook-id": "msg_1", "webhook-timestamp": "1790000000", "webhook-signature": "v1,abc="}
+
+
+def test_a_header_without_a_value_is_not_taken_from_the_next_one() -> None:
+    assert read_headers("webhook-id:\ncontent-type: a\nwebhook-timestamp:\nwebhook-signature:") == {}
+    two = "webhook-signature: v1,abc= v1,def="
+    assert read_headers(f"vary: webhook-id, webhook-signature\n{two}") == {"webhook-signature": "v1,abc= v1,def="}
+
+
+def test_headers_of_any_size_are_read_in_little_time() -> None:
+    began = time.process_time()
+    for pasted in ("webhook-id: " + "a" * 400_000 + ":", "webhook-id" + " 0" * 200_000, "webhook-signature" * 30_000):
+        read_headers(pasted)
+    assert time.process_time() - began < 1
 
 
 def test_headers_are_read_as_people_paste_them() -> None:

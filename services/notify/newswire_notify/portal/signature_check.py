@@ -19,6 +19,8 @@ TOLERANCE_SECONDS = 300
 HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 MAX_SIGNATURES = 10
 MAX_SECRETS = 100
+MAX_HEADER_CHARS = 32 * 1024
+"""Of the pasted headers; the rest is not read."""
 
 
 class Verdict(StrEnum):
@@ -66,15 +68,26 @@ class CheckResult:
     about: str = ""
 
 
-_HEADER = re.compile(r"""(?i)(webhook-(?:id|timestamp|signature))["']?\s*[:=]\s*\[?(?:["']([^"'\n]*)["']|([^"'\n]*))""")
+_NAME = r"(?<![\w-])(?:http_)?webhook[-_]"
+_BETWEEN = r"(?![\w-])(?:\W|\b(?:array|string|b|0)(?=\W)){1,80}"
+"""What is between a name and its value: signs, and the words of languages that print lists."""
+_NO_NAME = r"(?!(?:http_)?webhook[-_])"
+_WORD = r"[!#-&*-Z^-z|~]{1,255}+"
+"""ASCII without spaces, quotes and brackets."""
+_VALUES = {
+    "id": r"[a-z0-9][\w.-]{0,255}+(?![\"']?\s{0,9}+[:=])",
+    "timestamp": _WORD,
+    "signature": rf"{_WORD}(?:\s{{1,9}}+v\d[a-z]?,{_WORD}){{0,{MAX_SIGNATURES}}}+",
+}
+_HEADERS = {
+    f"webhook-{name}": re.compile(f"(?ai){_NAME}{name}{_BETWEEN}{_NO_NAME}({value})") for name, value in _VALUES.items()
+}
 
 
 def read_headers(text: str) -> dict[str, str]:
-    """Return the headers that are checked, as people paste them: lines, output or options of curl, JSON, or a dictionary."""
-    found: dict[str, str] = {}
-    for name, quoted, plain in _HEADER.findall(text):
-        found.setdefault(name.lower(), (quoted or plain).strip(" \t\r,}]"))
-    return found
+    """Return the headers that are checked, as people paste them: lines, output or options of curl, or what a language prints."""
+    found = {name: header.search(text[:MAX_HEADER_CHARS]) for name, header in _HEADERS.items()}
+    return {name: match[1].strip(",;") for name, match in found.items() if match}
 
 
 def read_request(headers: Mapping[str, str], body: bytes) -> SignedRequest | CheckResult:
