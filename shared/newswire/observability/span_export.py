@@ -1,5 +1,7 @@
 """Sends spans to an OTLP receiver by the OpenTelemetry SDK, as the variables ``OTEL_…`` say. Part of ``newswire[otel]``."""
 
+import atexit
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
+EXIT_SECONDS = 3.0
+"""How long the exit of a process may wait for the receiver. The SDK itself waits up to 30 s for one that hangs."""
 _BEGINNINGS = (SpanKind.SERVER, SpanKind.CONSUMER)
 _chosen: ContextVar[int] = ContextVar("chosen", default=trace.INVALID_TRACE_ID)
 """The trace id by which the current request was chosen, until its span begins."""
@@ -125,7 +129,7 @@ class EntryPointProvider(TracerProvider):
 
 
 def start_exporting(service: str) -> EntryPointSampler:
-    """Record the spans of this process, and send them in batches from a thread; the rest is sent at the exit.
+    """Record the spans of this process, and send them in batches from a thread; the rest is sent at the exit, if it can be.
 
     Return what decides about requests.
     """
@@ -134,7 +138,30 @@ def start_exporting(service: str) -> EntryPointSampler:
         SERVICE_VERSION: version("newswire"),
         SERVICE_INSTANCE_ID: str(uuid.uuid4()),
     }
-    provider = EntryPointProvider(resource=Resource.create(known).merge(OTELResourceDetector().detect()))
+    resource = Resource.create(known).merge(OTELResourceDetector().detect())
+    provider = EntryPointProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    _send_rest_at_exit(provider)
     return provider.requests
+
+
+def _send_rest_at_exit(provider: TracerProvider) -> None:
+    """Send the last spans at the exit of the process, for `EXIT_SECONDS` at most.
+
+    The thread is started now: at the exit, Python starts none.
+    """
+    leaving = threading.Event()
+
+    def finish() -> None:
+        leaving.wait()
+        provider.shutdown()
+
+    finishing = threading.Thread(target=finish, name="last spans", daemon=True)
+    finishing.start()
+
+    def wait() -> None:
+        leaving.set()
+        finishing.join(EXIT_SECONDS)
+
+    atexit.register(wait)

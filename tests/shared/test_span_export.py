@@ -1,0 +1,27 @@
+"""The receiver of spans may fail in any way: the process stops in time."""
+
+import socket
+import subprocess
+import sys
+
+_EXITING = """
+import atexit, os, sys, time
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sys.argv[1]
+began = []
+from newswire.observability import span_export, tracing
+span_export.EXIT_SECONDS = 0.5
+atexit.register(lambda: print(time.monotonic() - began[0]))  # runs last
+tracing.set_up("example")
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+trace.get_tracer("example").start_span("request", kind=SpanKind.SERVER).end()
+began.append(time.monotonic())
+"""
+
+
+def test_a_process_stops_while_the_receiver_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the SDK waits 10 s for each batch
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = subprocess.run([sys.executable, "-c", _EXITING, address], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert 0.4 < float(done.stdout) < 5
