@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from elasticsearch import ApiError, TransportError
+from elasticsearch import ApiError, TransportError, UnsupportedProductError
 
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.facets import facets
 from newswire_search.index.elasticsearch.query import Body
 from newswire_search.index.elasticsearch.stored_articles import article_in
 from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort, WordMatch
+
+_OUTAGES = ("index_closed_exception", "media_type_header_exception")
+"""Errors with status 400 that an operator mends: the second one says that the server is older than this client."""
 
 
 @asynccontextmanager
@@ -21,9 +24,21 @@ async def translate_errors() -> AsyncIterator[None]:
     except TransportError as error:
         raise DependencyUnavailableError(f"Elasticsearch: {error}") from error
     except ApiError as error:
-        if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
-            raise DependencyUnavailableError(f"Elasticsearch: {error.status_code} {error.error}") from error
+        if reason := _outage(error):
+            raise DependencyUnavailableError(f"Elasticsearch: {reason}"[:300]) from error
         raise
+
+
+def _outage(error: ApiError) -> str | None:
+    """Return why the server cannot be used now; None for an error of the request.
+
+    What a proxy answers in place of the server (a page to sign in, a redirect, a refusal) says nothing about the request either.
+    """
+    if isinstance(error, UnsupportedProductError) or not isinstance(error.body, dict):
+        return f"{error.status_code} of something else in its place, as of a proxy: {error.error}"
+    if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500 or error.error in _OUTAGES:
+        return f"{error.status_code} {error.error}"
+    return None
 
 
 def require_complete(answer: Body) -> Body:

@@ -9,8 +9,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 
 import orjson
+from elasticsearch import ApiError
 
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.query import Body
@@ -24,10 +26,15 @@ BULK_OPERATIONS, BULK_BYTES = 200, 8_000_000
 MAX_CONCURRENT_BULKS = 2
 """How many bulk requests of a batch the server handles at a time."""
 VISIBLE_POLL_SECONDS, VISIBLE_TIMEOUT_SECONDS = 0.05, 10.0
+LINES_PER_OPERATION = 2
 _QUOTED_TEXT = re.compile(
     r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
 )
 """What Elasticsearch quotes of an article that it rejects; removed, because logs and dead letters outlive a retraction."""
+
+
+class _TooLargeError(Exception):
+    """A request has more bytes than the server accepts."""
 
 
 async def write_batch(target: IndexTarget, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
@@ -56,6 +63,17 @@ async def write_batch(target: IndexTarget, operations: Sequence[Operation]) -> l
 
 
 async def _write_lines(target: IndexTarget, lines: list[bytes]) -> list[WriteStatus | RejectedOperation]:
+    """Write the operations of some lines. If they are too many for the server, or for a proxy, write each half."""
+    try:
+        return await _write_at_once(target, lines)
+    except _TooLargeError:
+        if len(lines) == LINES_PER_OPERATION:
+            return [RejectedOperation("it is larger than Elasticsearch, or a proxy in front of it, accepts (413)")]
+        middle = len(lines) // 2 // LINES_PER_OPERATION * LINES_PER_OPERATION
+        return [*await _write_lines(target, lines[:middle]), *await _write_lines(target, lines[middle:])]
+
+
+async def _write_at_once(target: IndexTarget, lines: list[bytes]) -> list[WriteStatus | RejectedOperation]:
     async with translate_errors():
         answer = await _bulk(target, lines)
         if any(is_missing(item) for item in answer):
@@ -65,13 +83,18 @@ async def _write_lines(target: IndexTarget, lines: list[bytes]) -> list[WriteSta
 
 
 async def _bulk(target: IndexTarget, lines: list[bytes]) -> list[Body]:
-    answer = await target.client.options(request_timeout=30).bulk(
-        index=target.alias,
-        operations=lines,  # type: ignore[arg-type]  # serialized lines are sent unchanged
-        # Otherwise the server would create an index with that name and a guessed mapping.
-        require_alias=True,
-        filter_path="items.*.status,items.*.error.type,items.*.error.reason",
-    )
+    try:
+        answer = await target.client.options(request_timeout=30).bulk(
+            index=target.alias,
+            operations=lines,  # type: ignore[arg-type]  # serialized lines are sent unchanged
+            # Otherwise the server would create an index with that name and a guessed mapping.
+            require_alias=True,
+            filter_path="items.*.status,items.*.error.type,items.*.error.reason",
+        )
+    except ApiError as error:
+        if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise _TooLargeError from error
+        raise
     return [item["index"] for item in answer["items"]]
 
 

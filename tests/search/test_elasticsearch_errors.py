@@ -1,0 +1,82 @@
+"""What Elasticsearch, or a proxy in its place, refuses: an outage is waited for, and costs no article its place in the index."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+import pytest
+from elasticsearch import AsyncElasticsearch, BadRequestError
+
+from newswire.messaging.messages import DependencyUnavailableError
+from newswire_search.index.elasticsearch.responses import translate_errors
+from newswire_search.index.elasticsearch.target import IndexTarget
+from newswire_search.index.elasticsearch.writing import write_batch
+from newswire_search.index.models import RejectedOperation, Retract, WriteStatus
+from tests.search.test_elasticsearch_http_node import RawServer
+from tests.search.test_elasticsearch_transport import cluster
+
+PAGE = b"<html>Sign in</html>"
+
+
+def response(status: int, body: bytes, content_type: str = "application/json", product: str = "Elasticsearch") -> bytes:
+    names = f"content-type: {content_type}\r\nx-elastic-product: {product}\r\ncontent-length: {len(body)}"
+    return f"HTTP/1.1 {status} Said\r\n{names}\r\n\r\n".encode() + body
+
+
+def error(status: int, kind: str) -> bytes:
+    return response(status, orjson.dumps({"error": {"type": kind, "reason": "said"}, "status": status}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(200, PAGE, "text/html", "none"),
+        response(200, b"{}", product="none"),
+        response(302, b"", "text/html", "none"),
+        response(400, b"Bad Request", "text/plain", "none"),
+        response(407, PAGE, "text/html", "none"),
+        error(400, "index_closed_exception"),
+        error(400, "media_type_header_exception"),
+        error(403, "cluster_block_exception"),
+    ],
+)
+async def test_an_outage_is_no_error_of_the_request(answer: bytes) -> None:
+    async with cluster([answer], retries=0) as (client, _):
+        with pytest.raises(DependencyUnavailableError):
+            async with translate_errors():
+                await client.search(index="a")
+
+
+async def test_an_error_of_the_request_is_no_outage() -> None:
+    async with cluster([error(400, "parsing_exception")], retries=0) as (client, _):
+        with pytest.raises(BadRequestError):
+            async with translate_errors():
+                await client.search(index="a")
+
+
+def limited(raw: RawServer, limit: int) -> Callable[[asyncio.StreamWriter], None]:
+    """Return an answer of a proxy with a limit, and of the server behind it."""
+
+    def answer(writer: asyncio.StreamWriter) -> None:
+        body = raw.received[-1].partition(b"\r\n\r\n")[2]
+        done = {"items": [{"index": {"status": 201}} for line in body.splitlines() if line.startswith(b'{"index"')]}
+        writer.write(
+            response(413, PAGE, "text/html", "none") if len(body) > limit else response(200, orjson.dumps(done))
+        )
+
+    return answer
+
+
+async def written(client: AsyncElasticsearch, operations: list[Retract]) -> list[WriteStatus | RejectedOperation]:
+    return await write_batch(IndexTarget(client, "t", {}, None), operations)
+
+
+async def test_a_bulk_request_that_is_too_large_is_sent_in_parts() -> None:
+    async with cluster([], retries=0) as (client, (raw,)):
+        raw.answers = [limited(raw, 400)] * 40
+        assert await written(client, [Retract(f"a{at}", 2) for at in range(9)]) == [WriteStatus.APPLIED] * 9
+        large = Retract("b" * 400, 2)
+        first, second, third = await written(client, [Retract("a", 2), large, Retract("c", 2)])
+        assert (first, third) == (WriteStatus.APPLIED, WriteStatus.APPLIED)
+        assert isinstance(second, RejectedOperation)
+        assert "413" in second.reason
