@@ -41,7 +41,7 @@ class SettingsError(ValueError):
 
 
 class FilesOfSettings(PydanticBaseSettingsSource):
-    """Reads the files that ``NEWSWIRE_…_FILE`` variables name, without a trailing line break."""
+    """Reads the files that ``NEWSWIRE_…_FILE`` variables name."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return the content of a setting's file, or None if no file is named."""
@@ -52,11 +52,11 @@ class FilesOfSettings(PydanticBaseSettingsSource):
         if name in os.environ:
             raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them")
         try:
-            text = Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a mark
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SettingsError(f"{name}_FILE: {path} cannot be read: {reason}") from error
-        return text.removesuffix("\n").removesuffix("\r"), field_name, False
+        return text, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the values of all files, by field."""
@@ -155,6 +155,14 @@ class Settings(BaseSettings):
     """The least level of log lines, for all loggers and for named ones: ``warning,newswire_notify=debug``."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_line_ends(cls, values: object) -> object:
+        """Remove line breaks at the ends of values: secrets that were made of files have them, and nobody sees them."""
+        if not isinstance(values, dict):
+            return values
+        return {name: value.rstrip("\r\n") if isinstance(value, str) else value for name, value in values.items()}
 
     @field_validator("redis_url", "delivery_redis_url")
     @classmethod

@@ -28,3 +28,15 @@ def test_an_unusable_file_is_rejected(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("NEWSWIRE_REDIS_URL", "redis://other")
     with pytest.raises(SettingsError, match="both set"):
         Settings()
+
+
+def test_secrets_lose_the_line_break_and_the_mark_that_files_gave_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_bytes(b"\xef\xbb\xbfredis://store:6379/0\r\n\n")
+    monkeypatch.setenv("NEWSWIRE_REDIS_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("NEWSWIRE_SECRET_KEY", "k" * 32 + "\n")
+    settings = Settings()
+    assert settings.redis_url.get_secret_value() == "redis://store:6379/0"
+    assert settings.secret_key is not None
+    assert settings.secret_key.get_secret_value() == "k" * 32
