@@ -70,7 +70,7 @@ async def put_on_record(
 ) -> None:
     """Publish versions by ingest's own atomic function, a number of calls at a time."""
     store = ArticleStore(redis, keys, timedelta(hours=24))
-    await store.load()
+    await store.functions.load()
     for at in range(0, len(made), together):
         now = utc_now()
         outcomes = await asyncio.gather(

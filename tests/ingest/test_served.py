@@ -36,6 +36,18 @@ async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+async def test_functions_are_loaded_before_they_are_needed(
+    served: tuple[asyncio.subprocess.Process, str], redis: Redis, namespace: str
+) -> None:
+    async def missing() -> set[str]:
+        listed = await redis.function_list(library=f"newswire_*_{namespace}_*")
+        return {"publish", "outcomes"} - {str(each).partition("newswire_")[2].partition("_")[0] for each in listed}
+
+    async with asyncio.timeout(30):
+        while await missing():
+            await asyncio.sleep(0.02)
+
+
 async def test_duplicate_lengths_and_bad_requests_close_the_connection(
     served: tuple[asyncio.subprocess.Process, str],
 ) -> None:

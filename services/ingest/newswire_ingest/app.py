@@ -158,6 +158,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "outcomes": broker.check,
             **archive_loops.checks,
         },
+        libraries=[store.functions, outcomes.functions],
         brokers=[broker],
         problems=PROBLEMS,
         state={"limits": limits},

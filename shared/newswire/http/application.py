@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from newswire import asyncapi
 from newswire.asyncapi import Channel
@@ -49,6 +50,7 @@ from newswire.observability import tracing
 from newswire.observability.json_logging import set_levels
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
+from newswire.storage.redis_functions import FunctionLibrary
 from newswire.storage.replication import ReplicationBarrier
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Service:
     """What ``/status`` reports of dependencies and of parts of the service; each returns None if it passes, else the reason."""
     start_checks: Mapping[str, Check] = field(default_factory=dict)
     """What must have passed once before ``/readyz`` reports that the process can answer requests."""
+    libraries: Sequence[FunctionLibrary] = ()
+    """Redis functions that are loaded at the start; others are with their first call."""
     brokers: Sequence[EventBroker] = ()
     """Brokers that consume streams and publish to them."""
     channels: Sequence[Channel] = ()
@@ -236,6 +240,7 @@ async def _run(
         asyncio.create_task(_keep_running(name, run, stopping, app.state.health.loops)) for name, run in named.items()
     ]
     starting = asyncio.create_task(app.state.health.wait_until_started(stopping))
+    loading = asyncio.create_task(_load_functions(services))
     delayed = asyncio.create_task(_stop_after(settings.shutdown_delay, leaving, server, stopping))
     with _on_signal(lambda: _leave(leaving, server, stopping)):
         handles = [listener, *(listener.dup() for _ in range(MAX_ACCEPTS_PER_TURN - 1))]  # the server closes them
@@ -249,7 +254,17 @@ async def _run(
         for task in late:
             log.warning("a background loop did not stop in time", extra={"loop": task.get_name()})
             task.cancel()
-        await asyncio.gather(after_start, starting, delayed, *loops, return_exceptions=True)
+        loading.cancel()
+        await asyncio.gather(after_start, starting, loading, delayed, *loops, return_exceptions=True)
+
+
+async def _load_functions(services: Sequence[Service]) -> None:
+    """Load functions before the first request or event needs them. What fails here is loaded by its first call."""
+    for library in (each for service in services for each in service.libraries):
+        try:
+            await library.load()
+        except (RedisError, OSError) as error:
+            log.info("could not load functions into Redis at the start", extra={"reason": str(error)})
 
 
 async def _after_start(

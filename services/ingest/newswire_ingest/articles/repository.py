@@ -49,10 +49,6 @@ class ArticleStore(ArticleReader):
         self.writer = RepeatingWriter(self.functions)
         self.command_batcher = CommandBatcher(self.writer.send)
 
-    async def load(self) -> None:
-        """Load the functions before the first request needs them."""
-        await self.functions.load()
-
     async def create(
         self, version: Version, context: WriteContext, quota: Quota = NO_QUOTA, *, upsert: bool = False
     ) -> StoreResult:

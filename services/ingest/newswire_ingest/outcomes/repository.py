@@ -48,7 +48,7 @@ class Outcomes:
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self._redis = redis
         self._keys = keys
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
+        self.functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
 
     def subscribe(self, broker: EventBroker) -> None:
         """Subscribe to the outcomes stream."""
@@ -63,7 +63,7 @@ class Outcomes:
         reports = [report for item in batch for report in _reports(item.payload)]
         for start in range(0, len(reports), MAX_REPORTS_PER_CALL):
             some = reports[start : start + MAX_REPORTS_PER_CALL]
-            await self._functions.call(
+            await self.functions.call(
                 "note",
                 [self._keys.key("outcome", report.event) for report in some],
                 {"retention": _RETENTION_MS, "reports": [{"kind": each.kind, "fields": each.fields} for each in some]},
