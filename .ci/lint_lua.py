@@ -26,8 +26,24 @@ from newswire_ingest.outcomes.repository import LUA as OUTCOMES
 from newswire_notify.deliveries.queue import LUA as DELIVERIES
 from newswire_notify.newsletters.repository import LUA as NEWSLETTERS
 from newswire_notify.websub.functions import LUA as HUB
+from newswire_search.feeds.index_changes import LUA as INDEX_STATE
 
-SOURCES = (ACCOUNTS, USERS, GROUPS, ARCHIVE, ARTICLES, BACKUP, DRAFTS, OUTCOMES, MEDIA, IMPORTS, DELIVERIES, NEWSLETTERS, HUB)
+SOURCES = (
+    ACCOUNTS,
+    USERS,
+    GROUPS,
+    ARCHIVE,
+    ARTICLES,
+    BACKUP,
+    DRAFTS,
+    OUTCOMES,
+    MEDIA,
+    IMPORTS,
+    DELIVERIES,
+    NEWSLETTERS,
+    HUB,
+    INDEX_STATE,
+)
 # Redis runs Lua 5.1 in a sandbox: no io, os, require or global writes.
 OPTIONS = [
     "--std",

@@ -105,6 +105,7 @@ def test_every_function_has_tests_of_its_own() -> None:
         "notify/test_queue_functions",
         "notify/newsletters/test_redis_functions",
         "notify/test_websub_functions",
+        "search/test_index_state",
         "shared/test_redis_functions_of_groups_and_accounts",
         "shared/users/test_redis_functions",
     )

@@ -8,6 +8,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch, BadRequestError
 
 from newswire.messaging.messages import DependencyUnavailableError
+from newswire_search.index.elasticsearch.prepared_requests import PreparedRequests
 from newswire_search.index.elasticsearch.responses import translate_errors
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.elasticsearch.writing import write_batch
@@ -41,10 +42,11 @@ def error(status: int, kind: str) -> bytes:
     ],
 )
 async def test_an_outage_is_no_error_of_the_request(answer: bytes) -> None:
-    async with cluster([answer], retries=0) as (client, _):
-        with pytest.raises(DependencyUnavailableError):
-            async with translate_errors():
-                await client.search(index="a")
+    async with cluster([answer] * 2, retries=0) as (client, _):
+        for search in (lambda: client.search(index="a"), lambda: PreparedRequests(client, "a").search({})):
+            with pytest.raises(DependencyUnavailableError):
+                async with translate_errors():
+                    await search()
 
 
 async def test_an_error_of_the_request_is_no_outage() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newswire_search.index import facets
 from newswire_search.index.elasticsearch.query import unscored_query
 from newswire_search.index.facets import listed
 from newswire_search.index.mapping import SEPARATOR
@@ -121,3 +122,7 @@ def test_values_are_listed_alike_whether_or_not_some_are_selected(
     buckets = [(f"{folded}{SEPARATOR}{spelling}", count) for (folded, spelling), count in counts.items()]
     selected = listed(field, buckets, ["unknown"], lambda _: 0)
     assert listed(field, buckets, (), int) == selected[:-1]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(facets, "FACET_VALUES", 2)
+        by_count = sorted(buckets, key=lambda bucket: -bucket[1])
+        assert listed("topic", by_count, (), int, sorted_by_count=True) == listed("topic", buckets, (), int)

@@ -6,15 +6,17 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.concurrency.shared_reading import SharedReading
 from newswire.keys import Keyspace
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 log = logging.getLogger(__name__)
+
+LUA = LuaSource("newswire_search.feeds", "index_state")
 
 SETTLING_SECONDS = 1.5
 """How long after a change another one may have the same second, in addition to the refresh interval of the index."""
@@ -49,24 +51,22 @@ def index_state_source(
 
     ``refresh`` is the time after which searches see a write. Requests that arrive together share what is read after they arrived.
     """
+    functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
+    names = [keys.checkpoint(group), keys.unindexed_retractions, keys.last_erasure, keys.stream]
 
     async def read() -> IndexState:
         read_at = clock()
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
-                pipe.get(keys.checkpoint(group))
-                pipe.zcard(keys.unindexed_retractions)
-                pipe.get(keys.last_erasure)
-                pipe.xpending(keys.stream, group)
-                processed, retractions, erasure, pending = _without_errors(await pipe.execute(raise_on_error=False))
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                found = await functions.call("index_state", names, {"group": group})
+            processed, retractions, erasure, pending = found
         except (RedisError, OSError) as error:
             log.warning("could not read the state of the index", extra={"reason": repr(error)})
             return IndexState()
         if not processed or retractions:
             return IndexState()
         name = f"{processed.decode()} {(erasure or b'').decode()}"
-        is_changing = bool(pending and pending["pending"])
-        return IndexState(name, is_changing, _settled(processed, refresh), read_at)
+        return IndexState(name, bool(pending), _settled(processed, refresh), read_at)
 
     return SharedReading(read)
 
@@ -83,16 +83,6 @@ def last_modified_source(read: ReadIndexState) -> LastModified:
         return (await read()).last_modified
 
     return last_modified
-
-
-def _without_errors(replies: list[Any]) -> list[Any]:
-    """Return the replies, with None for one that says that there is no such stream or group: nothing is being indexed."""
-    for at, reply in enumerate(replies):
-        if isinstance(reply, Exception):
-            if not str(reply).startswith("NOGROUP"):
-                raise reply
-            replies[at] = None
-    return replies
 
 
 def _settled(entry_id: bytes, refresh: timedelta) -> datetime | None:

@@ -11,17 +11,22 @@ from newswire_search.index.models import FACET_VALUES, FacetCount
 
 
 def listed(
-    field: str, buckets: Sequence[tuple[str, int]], selected: Sequence[str], count: Callable[[str], int]
+    field: str,
+    buckets: Sequence[tuple[str, int]],
+    selected: Sequence[str],
+    count: Callable[[str], int],
+    *,
+    sorted_by_count: bool = False,
 ) -> list[FacetCount]:
     """Return the values to list: the first of those counted, and all selected ones, in their most common spelling.
 
     The most frequent come first; months come in reverse chronological order.
 
-    ``buckets`` are the values as the index holds them, ``selected`` the folded values that are selected; ``count`` returns the
-    count of a selected value that is not among the buckets.
+    ``buckets`` are the values as the index holds them, with ``sorted_by_count`` the most frequent ones first; ``selected`` are the
+    folded values that are selected; ``count`` returns the count of a selected value that is not among the buckets.
     """
-    if not selected and (different := _first_of_different(field, buckets)) is not None:
-        return different
+    if not selected:
+        return _most_frequent(field, buckets, sorted_by_count)
     counts, spellings = merged(buckets)
     ordered = (
         sorted(counts, reverse=True) if field == "month" else sorted(counts, key=lambda value: (-counts[value], value))
@@ -34,18 +39,41 @@ def listed(
     ]
 
 
-def _first_of_different(field: str, buckets: Sequence[tuple[str, int]]) -> list[FacetCount] | None:
-    """Return the values to list if no two of them differ in spelling only, the usual case; otherwise None."""
+def _most_frequent(field: str, buckets: Sequence[tuple[str, int]], sorted_by_count: bool) -> list[FacetCount]:
+    """Return the same for a field without selected values, which has up to 200 buckets in each search."""
     values = [key.partition(SEPARATOR)[0] for key, _ in buckets]
     if len(set(values)) < len(values):
-        return None
+        by_value = _joined(values, buckets)
+        values, buckets, sorted_by_count = list(by_value), list(by_value.values()), False
     if field == "month":
         ordered = sorted(
             [(value, -count, key) for value, (key, count) in zip(values, buckets, strict=True)], reverse=True
         )
         return [FacetCount(key[len(value) + 1 :], -negated) for value, negated, key in ordered[:FACET_VALUES]]
-    by_count = sorted([(-count, value, key) for value, (key, count) in zip(values, buckets, strict=True)])
+    candidates = _with_equals(buckets) if sorted_by_count else buckets
+    by_count = sorted([(-count, value, key) for value, (key, count) in zip(values, candidates, strict=False)])
     return [FacetCount(key[len(value) + 1 :], -negated) for negated, value, key in by_count[:FACET_VALUES]]
+
+
+def _joined(values: Sequence[str], buckets: Sequence[tuple[str, int]]) -> dict[str, tuple[str, int]]:
+    """Return one bucket for each different value, with its most common spelling."""
+    by_value: dict[str, tuple[str, int]] = {}
+    spellings: dict[str, list[tuple[str, int]]] = {}
+    for value, bucket in zip(values, buckets, strict=True):
+        if by_value.setdefault(value, bucket) is not bucket:
+            spellings.setdefault(value, [by_value[value]]).append(bucket)
+    for value, found in spellings.items():
+        commonest, _ = min(found, key=lambda bucket: (-bucket[1], bucket[0]))
+        by_value[value] = commonest, sum(count for _, count in found)
+    return by_value
+
+
+def _with_equals(buckets: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+    """Return the first `FACET_VALUES` of buckets that are sorted by count, and those with the same count as the last of them."""
+    end = FACET_VALUES
+    while end < len(buckets) and buckets[end][1] == buckets[FACET_VALUES - 1][1]:
+        end += 1
+    return buckets[:end]
 
 
 def facets_among(articles: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> dict[str, list[FacetCount]]:

@@ -112,7 +112,11 @@ def router(index: PublicIndexReader, answers: KeptAnswers) -> APIRouter:
             "partial_matches": (
                 {"total": partial_matches.total, "articles": partial_articles} if partial_matches else None
             ),
-            "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
+            # Encoding dictionaries is several times as fast as encoding objects with slots, of which there are up to 300.
+            "facets": {
+                name: [{"value": each.value, "count": each.count} for each in respelled(counts, getattr(params, name))]
+                for name, counts in page.facets.items()
+            },
             "next_cursor": cursor,
             "suggestion": found.suggestion,
         }

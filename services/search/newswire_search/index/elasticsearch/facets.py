@@ -44,7 +44,8 @@ def facets(answer: Mapping[str, Any], request: SearchRequest) -> dict[str, Seque
         selected = _selected(request, name)
         counted = answer[name][_UNSELECTED] if selected else {_VALUES: answer[name]}
         counts = defaultdict(int, _buckets(counted[_SELECTED]) if selected else ())
-        found[name] = listed(name, _buckets(counted[_VALUES]), selected, counts.__getitem__)
+        buckets = _buckets(counted[_VALUES])
+        found[name] = listed(name, buckets, selected, counts.__getitem__, sorted_by_count=name not in _ORDER)
     return found
 
 

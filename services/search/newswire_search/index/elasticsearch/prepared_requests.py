@@ -10,7 +10,7 @@ from typing import Any
 import elasticsearch
 import orjson
 from elastic_transport import HttpHeaders
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 from elasticsearch.exceptions import HTTP_EXCEPTIONS
 
 from newswire.observability import tracing
@@ -63,6 +63,8 @@ class PreparedRequests:
         )
         if not 200 <= meta.status < 299:
             raise HTTP_EXCEPTIONS.get(meta.status, ApiError)(message=_reason(answer), meta=meta, body=answer)
+        if meta.headers.get("x-elastic-product") != "Elasticsearch":
+            raise UnsupportedProductError("the response is not from Elasticsearch", meta=meta, body=answer)
         return answer
 
 
