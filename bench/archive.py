@@ -31,7 +31,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
-from newswire.storage.article_records import pack
+from newswire.storage.article_records import article_ids, pack
 from newswire.storage.document_archive import open_archive
 from newswire.storage.redis_client import open_redis
 from newswire.timestamps import rfc3339
@@ -107,7 +107,7 @@ class Archive:
 
     async def read_and_retract(self) -> None:
         """Read articles by id through the interface, then retract some, and delete these from the archive."""
-        ids = [raw.decode() for raw in await self.redis.zrange(KEYS.articles, 0, -1)]
+        ids = [article async for article in article_ids(self.redis, KEYS, 5000)]
         created = await create_key(self.redis, KEYS, ACCOUNT, {Scope.PUBLISH})
         headers = {"Authorization": f"Bearer {created.token}"}
         app = create_app([assemble(self.redis, self.settings)], self.settings, redis=self.redis)

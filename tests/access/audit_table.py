@@ -165,6 +165,7 @@ COMMANDS = (
     _acts("articles release", Act.ARTICLE_RELEASED),
     _acts("backup", Act.BACKUP_MADE),
     _acts("restore", Act.BACKUP_RESTORED),
+    _acts("archive adopt", Act.ARCHIVE_ADOPTED),
     _acts("rename-keys", Act.KEYS_RENAMED),
     _acts("dead-letters drop", Act.DEAD_LETTER_DROPPED),
     _acts("dead-letters retry", Act.DEAD_LETTER_RETRIED),

@@ -177,10 +177,52 @@ def test_a_cluster_with_ipv6_users_certificates_and_a_collector_of_its_own(tmp_p
     assert {name.rpartition("-")[2] for name, spec in reached.items() if "4318" in spec} == set(SETTINGS)
 
 
+READS_OLD_TEXTS = ("ingest", "search", "notify")
+
+
+def test_the_archive_is_mounted_by_all_that_read_old_texts_and_by_nothing_else() -> None:
+    claims = of_kind("standard", "PersistentVolumeClaim")
+    claim = claims["news-newswire-archive"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "shared",
+        "resources": {"requests": {"storage": "50Gi"}},
+    }
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for name in SETTINGS:
+        pod = of_kind("standard", "Deployment")[f"news-newswire-{name}"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        mounted = {"name": "archive", "mountPath": "/archive"} in container["volumeMounts"]
+        named = {"name": "NEWSWIRE_ARCHIVE_URL", "value": "file:///archive"} in container["env"]
+        assert mounted is named is (name in READS_OLD_TEXTS)
+        claimed = {"name": "archive", "persistentVolumeClaim": {"claimName": "news-newswire-archive"}}
+        assert (claimed in pod["volumes"]) is mounted
+
+
+def test_an_archive_in_a_bucket_is_reached_by_all_that_read_old_texts() -> None:
+    assert "news-newswire-archive" not in of_kind("large", "PersistentVolumeClaim")
+    policies = of_kind("large", "NetworkPolicy")
+    reached = {
+        name
+        for name in (*SETTINGS, "gateway")
+        for rule in policies[f"news-newswire-{name}"]["spec"]["egress"]
+        if {"port": 9000} in rule["ports"]
+    }
+    assert reached == set(READS_OLD_TEXTS)
+    for name in READS_OLD_TEXTS:
+        container = of_kind("large", "Deployment")[f"news-newswire-{name}"]["spec"]["template"]["spec"]["containers"][0]
+        variables = {variable["name"] for variable in container["env"]}
+        assert {"NEWSWIRE_ARCHIVE_URL", "NEWSWIRE_ARCHIVE_SECRET_ACCESS_KEY_FILE"} <= variables
+
+
 def test_what_is_missing_or_contradictory_is_said_with_its_remedy() -> None:
     assert "set publicUrl: the address under which readers reach Newswire" in refusal("publicUrl=")
     assert "set secretSettings.REDIS_URL to the Secret and key" in refusal("publicUrl=https://news.example", size=None)
     assert "ReadWriteMany, or a bucket" in refusal("ingest.replicas=2", size="small")
+    assert "several replicas need a volume with ReadWriteMany, or a bucket (settings.ARCHIVE_URL)" in refusal(
+        "archive.accessMode=ReadWriteOnce"
+    )
+    assert "archive.volume and settings.ARCHIVE_URL name two archives" in refusal("settings.ARCHIVE_URL=s3://bucket")
     assert "search: REDIS_URL is set in settings and in secretSettings" in refusal(
         "search.settings.REDIS_URL=redis://x"
     )

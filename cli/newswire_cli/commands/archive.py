@@ -63,6 +63,30 @@ def status(json: Json = False, data_dir: DataDir = None) -> None:
 
 
 @app.command()
+def adopt(data_dir: DataDir = None) -> None:
+    """Make the archive that of this installation: after a restore, where this one takes the place of another.
+
+    The other one can write and delete nothing in it from then on.
+    """
+
+    async def work(stores: Stores) -> str:
+        from newswire.object_storage.storage import StorageError
+        from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_ingest.archive.composition import archiver
+
+        settings = _settings(data_dir)
+        try:
+            await archiver(stores.redis, stores.keys, settings).adopt()
+        except StorageError as error:
+            fail(str(error))
+        address = str(settings.archive_url)
+        await record(stores.redis, stores.keys, COMMAND_LINE, Act.ARCHIVE_ADOPTED, "archive", address)
+        return address
+
+    say(f"{with_stores(data_dir, work, writes=True)} belongs to this installation now")
+
+
+@app.command()
 def check(data_dir: DataDir = None) -> None:
     """Read every archived text, and compare its SHA-256: after a restore, for example.
 

@@ -56,6 +56,7 @@ FAMILIES = (
     ),
     KeyFamily("archive:writing", "zset", "the articles that a process archives, by the end of its lease", "2 minutes"),
     KeyFamily("archive:totals", "hash", "how many documents are in the archive, and their bytes", "no expiry"),
+    KeyFamily("archive:owner", "string", "the id of this installation, which the archive's marker names", "no expiry"),
     KeyFamily("archive:pass", "hash", "how far the search for old versions is, or when it ended", "no expiry"),
     KeyFamily(
         "archive:lease", "string", "the process that searches for old versions", "1 minute, extended while it does"

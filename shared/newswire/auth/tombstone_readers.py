@@ -13,8 +13,8 @@ from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.storage.article_records import version_documents
-from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
+from newswire.storage.article_records import unpack
+from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, DocumentUnavailableError
 
 PAGE = 1000
 MAX_VERSIONS = 50
@@ -36,14 +36,21 @@ async def matching_entitlements(
 ) -> str:
     """Return the digests of all accounts' entitlements that match a version of an article, separated by spaces.
 
-    Versions that the archive does not return now are left out: a retraction must not wait for it.
+    A retraction must not wait for the archive: if that does not return a version now, all entitlements count as matching. A reader
+    who could not read the article learns that one with this id was retracted; a reader who could must not keep the text.
     """
     entitlements = await _entitlements(redis, keys)
     if not entitlements:
         return ""
     numbers = [(article_id, number) for number in range(max(1, version - MAX_VERSIONS + 1), version + 1)]
-    documents = list((await version_documents(redis, keys, numbers, archive, without_unavailable=True)).values())
-    return await asyncio.to_thread(_matching, entitlements, documents)
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.hget(keys.version(*number), "document")
+        stored = await pipe.execute()
+    found = await archive.resolve_each(numbers, stored)
+    if any(isinstance(each, DocumentUnavailableError) for each in found):
+        return " ".join(sorted({digest_of(each) for each in entitlements}))
+    return await asyncio.to_thread(_matching, entitlements, [unpack(each) for each in found if isinstance(each, bytes)])
 
 
 async def read_readers(redis: "Redis", keys: Keyspace, retracted: Sequence[tuple[str, int]]) -> list[frozenset[str]]:

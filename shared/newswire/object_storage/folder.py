@@ -41,15 +41,16 @@ class FolderStorage:
             raise StorageError(f"cannot read {self._root}: {error.strerror or error}") from error
         return StoredFile(size, _chunks(file))
 
-    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+    @property
+    def keeps_versions(self) -> bool:
+        """Return False: a deleted file is gone."""
+        return False
+
+    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
         """Read the files one after another in one thread: a change of threads takes longer than reading a file."""
         if self._readers is None:
             self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="folder-reader")
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._readers, _read_small, self._root, files)
-        except OSError as error:
-            raise StorageError(f"cannot read {self._root}: {error.strerror or error}") from error
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _read_small, self._root, files)
 
     async def delete_folder(self, path: str) -> None:
         """Delete a folder, and the one above it if it is empty then."""
@@ -101,16 +102,18 @@ def _open(path: Path) -> tuple[IO[bytes], int]:
     return file, os.fstat(file.fileno()).st_size
 
 
-def _read_small(root: Path, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
-    return [_read_beginning(root / path, size) for path, size in files]
+def _read_small(root: Path, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
+    return [_read_beginning(root, path, size) for path, size in files]
 
 
-def _read_beginning(path: Path, size: int) -> bytes | None:
+def _read_beginning(root: Path, path: str, size: int) -> bytes | StorageError | None:
     try:
-        with path.open("rb") as file:
+        with (root / path).open("rb") as file:
             return file.read(size)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        return StorageError(f"cannot read {root}: {error.strerror or error}")
 
 
 async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:

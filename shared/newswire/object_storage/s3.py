@@ -1,6 +1,7 @@
 """Stores files in an S3 bucket, or in any server that speaks its protocol."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from obstore.store import S3Store
 from newswire.object_storage.storage import StorageError, StoredFile
 
 _CHUNK_BYTES = 256 * 1024
+MAX_REASON_CHARS = 200
+_CODE, _MESSAGE = re.compile("<Code>([^<]{1,100})</Code>"), re.compile("<Message>([^<]{1,1000})</Message>")
 _CLIENT: Any = {"timeout": timedelta(seconds=30), "connect_timeout": timedelta(seconds=5)}
 _RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
 
@@ -35,6 +38,7 @@ class S3Storage:
         given = {name: value for name, value in options.items() if value is not None}
         plain = bool(endpoint and endpoint.startswith("http://"))
         self._bucket = bucket
+        self.keeps_versions = False
         self._store = S3Store(
             bucket,
             prefix=prefix.strip("/") or None,
@@ -46,7 +50,8 @@ class S3Storage:
     async def write(self, path: str, content: bytes) -> None:
         """Upload a file."""
         try:
-            await obstore.put_async(self._store, path, content)
+            put = await obstore.put_async(self._store, path, content)
+            self.keeps_versions = put.get("version") not in (None, "", "null")
         except (BaseError, OSError) as error:
             raise self._failure("written to", error) from error
 
@@ -60,11 +65,11 @@ class S3Storage:
             raise self._failure("read", error) from error
         return StoredFile(found.meta["size"], self._chunks(found))
 
-    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
         """Request all files at once: the caller bounds their number."""
         return await asyncio.gather(*(self._read_beginning(*file) for file in files))
 
-    async def _read_beginning(self, path: str, size: int) -> bytes | None:
+    async def _read_beginning(self, path: str, size: int) -> bytes | StorageError | None:
         try:
             found = await obstore.get_async(self._store, path)
             if found.meta["size"] <= size:
@@ -75,13 +80,17 @@ class S3Storage:
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
-            raise self._failure("read", error) from error
+            return self._failure("read", error)
 
     async def delete_folder(self, path: str) -> None:
         """Delete everything under a path."""
         try:
             async for page in obstore.list(self._store, prefix=path):
                 await obstore.delete_async(self._store, [each["path"] for each in page])
+            # A bucket answers 200 to a deletion that it refuses: of an object that is locked, for example.
+            async for page in obstore.list(self._store, prefix=path):
+                if page:
+                    raise StorageError(f"the bucket {self._bucket} keeps {page[0]['path']}; is it locked?")
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
@@ -103,5 +112,9 @@ class S3Storage:
             raise self._failure("read", error) from error
 
     def _failure(self, what: str, error: Exception) -> StorageError:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).partition("Debug source")[0].split())
+        if code := _CODE.search(reason):  # what the bucket said is behind addresses that may fill all of the text
+            message = _MESSAGE.search(reason)
+            reason = f"{code[1]}: {message[1]}" if message else code[1]
+        reason = reason[:MAX_REASON_CHARS]
         return StorageError(f"the bucket {self._bucket} cannot be {what}: {reason}")

@@ -26,8 +26,15 @@ class ObjectStorage(Protocol):
     async def open(self, path: str) -> StoredFile | None:
         """Return a file; None if there is none."""
 
-    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
-        """Read many small files, all at a time: for each path, at most so many bytes; None for a file that does not exist."""
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether the storage is known to keep what was deleted: a bucket with versioning, once something was written to it."""
+
+    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
+        """Read many small files, all at a time: for each path, at most so many bytes.
+
+        None for a file that does not exist; the error of one that cannot be read, for it may be the only one.
+        """
 
     async def delete_folder(self, path: str) -> None:
         """Delete a folder with everything in it, if there is one."""

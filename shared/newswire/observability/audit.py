@@ -85,6 +85,8 @@ class Act(StrEnum):
     SETTING_CHANGED = "setting.changed"
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
+    ARCHIVE_ADOPTED = "archive.adopted"
+    """The archive of old texts belongs to this installation from now on."""
     KEYS_RENAMED = "namespace.renamed"
     AUDIT_TRIMMED = "audit.trimmed"
     AUTHENTICATION_SLOWED_DOWN = "authentication.slowed_down"

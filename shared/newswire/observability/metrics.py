@@ -116,10 +116,16 @@ redis_duration = Histogram(
 archive_reads = Counter(
     "newswire_archive_reads", "Documents that were read from the archive, or could not be", ["result"]
 )
+for _result in ("ok", "missing", "unavailable"):  # an increase from nothing to 1 is none to Prometheus
+    archive_reads.labels(_result)
 archived_documents = Gauge("newswire_archived_documents", "Documents of versions that are in the archive")
 archived_bytes = Gauge("newswire_archived_bytes", "Bytes of these documents, compressed")
 archive_erasures = Gauge(
     "newswire_archive_erasures", "Retracted articles whose texts are to be deleted from the archive"
+)
+archive_erasure_age = Gauge(
+    "newswire_archive_erasure_age_seconds",
+    "Time since the oldest retraction whose texts are still to be deleted from the archive; 0 without one",
 )
 redis_memory = Gauge(
     "newswire_redis_memory_ratio", "Used memory of a Redis as a share of its maxmemory; absent without one", ["server"]

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -46,6 +47,11 @@ class DocumentUnavailableError(ConnectionError):
 
 class DocumentMissingError(DocumentUnavailableError):
     """The archive does not have a text, or a changed one."""
+
+
+_Read: TypeAlias = bytes | DocumentUnavailableError
+"""A document in its stored form, or why it cannot be read."""
+UNAVAILABLE = "its text is in the archive, which cannot be read at the moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,6 @@ class _Archived:
     @property
     def path(self) -> str:
         return self.pointer.path(self.article, self.version)
-
-    def is_in(self, content: bytes | None) -> bool:
-        """Return whether this is the document that was archived."""
-        return content is not None and _digest(content) == self.pointer.digest
 
 
 class DocumentArchive:
@@ -156,40 +158,37 @@ class DocumentArchive:
             found.append(None if isinstance(each, DocumentUnavailableError) else each)
         return found
 
-    async def _read(
-        self, batch: Sequence[_Archived], slots: asyncio.Semaphore
-    ) -> list[bytes | DocumentUnavailableError]:
-        attempt = 0
-        while True:
+    async def _read(self, batch: Sequence[_Archived], slots: asyncio.Semaphore) -> list[_Read]:
+        async with slots:
+            found = await self._attempt(batch)
+        for pause in self._retry_pauses:
+            again = [at for at, each in enumerate(found) if _is_unavailable(each)]
+            if not again:
+                break
+            await asyncio.sleep(pause)
             async with slots:
-                found = await self._attempt(batch)
-            if attempt == len(self._retry_pauses) or not isinstance(found, DocumentUnavailableError):
-                return [found] * len(batch) if isinstance(found, DocumentUnavailableError) else found
-            await asyncio.sleep(self._retry_pauses[attempt])
-            attempt += 1
+                for at, each in zip(again, await self._attempt([batch[at] for at in again]), strict=True):
+                    found[at] = each
+        return found
 
-    async def _attempt(
-        self, batch: Sequence[_Archived]
-    ) -> list[bytes | DocumentUnavailableError] | DocumentUnavailableError:
-        """Return the documents of a batch, and why some of them are missing; or why the archive cannot be read."""
+    async def _attempt(self, batch: Sequence[_Archived]) -> list[_Read]:
+        """Return the documents of a batch, or why they cannot be read."""
         if self.storage is None:
-            return DocumentUnavailableError("its text is in an archive, and NEWSWIRE_ARCHIVE_URL is not set")
+            return _unavailable(batch, "its text is in an archive, and NEWSWIRE_ARCHIVE_URL is not set")
         loop = asyncio.get_running_loop()
         if loop.time() < self._failing_until:
-            return DocumentUnavailableError("its text is in the archive, which does not answer at the moment")
+            return _unavailable(batch, "its text is in the archive, which does not answer at the moment")
         try:
             async with asyncio.timeout(READ_SECONDS):
                 found = await _contents(self.storage, batch)
         except (StorageError, TimeoutError) as error:
             self._failing_until = loop.time() + FAILING_SECONDS
-            metrics.archive_reads.labels("unavailable").inc(len(batch))
             reason = str(error) or f"no answer within {READ_SECONDS:.0f} s"
             log.warning("the archive cannot be read", extra={"reason": reason})
-            return DocumentUnavailableError("its text is in the archive, which cannot be read at the moment")
-        missing = found.count(None)
-        metrics.archive_reads.labels("missing").inc(missing)
-        metrics.archive_reads.labels("ok").inc(len(found) - missing)
-        return [content or _missing(each) for each, content in zip(batch, found, strict=True)]
+            found = _unavailable(batch, UNAVAILABLE)
+        for result, count in Counter(map(_result, found)).items():
+            metrics.archive_reads.labels(result).inc(count)
+        return found
 
 
 NO_ARCHIVE = DocumentArchive(None)
@@ -222,35 +221,57 @@ def _batches(archived: Sequence[_Archived]) -> list[list[_Archived]]:
     return batches
 
 
-async def _contents(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[bytes | None]:
-    """Return the contents of objects; None for each that is missing or not what was written.
+async def _contents(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[_Read]:
+    """Return the documents of a batch.
 
     Raises:
         StorageError: the storage cannot be read, or is not an archive.
     """
     found = await _read_valid(storage, batch)
-    if None in found:
-        if await read_all(storage, MARKER) is None:
+    if again := [at for at, content in enumerate(found) if not isinstance(content, bytes)]:
+        if await read_all(storage, MARKER) is None:  # if the marker is readable, the others are, too
             raise StorageError(f"it has no file {MARKER}; is it mounted?")
         # Once more: a gateway on the way may have cut an object off, or have returned another one's error.
-        again = [at for at, content in enumerate(found) if content is None]
         for at, content in zip(again, await _read_valid(storage, [batch[at] for at in again]), strict=True):
             found[at] = content
+            if isinstance(content, DocumentUnavailableError) and content.__cause__ is not None:
+                log.warning("an archived document cannot be read", extra={"reason": str(content.__cause__)})
     return found
 
 
-async def _read_valid(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[bytes | None]:
+async def _read_valid(storage: ObjectStorage, batch: Sequence[_Archived]) -> list[_Read]:
     contents = await storage.read_small([(each.path, each.pointer.stored_bytes + 1) for each in batch])
 
-    def checked() -> list[bytes | None]:
-        return [content if each.is_in(content) else None for each, content in zip(batch, contents, strict=True)]
+    def checked() -> list[_Read]:
+        return [_checked(*each) for each in zip(batch, contents, strict=True)]
 
-    small = sum(len(content or b"") for content in contents) < LARGE_BYTES
+    small = sum(len(content) for content in contents if isinstance(content, bytes)) < LARGE_BYTES
     return checked() if small else await asyncio.to_thread(checked)
 
 
-def _missing(archived: _Archived) -> DocumentMissingError:
-    return DocumentMissingError(f"the archive has no valid text of version {archived.version} of {archived.article}")
+def _checked(archived: _Archived, content: bytes | StorageError | None) -> _Read:
+    what = f"version {archived.version} of {archived.article}"
+    if isinstance(content, StorageError):
+        unavailable = DocumentUnavailableError(UNAVAILABLE)
+        unavailable.__cause__ = content
+        return unavailable
+    if content is None or _digest(content) != archived.pointer.digest:
+        return DocumentMissingError(f"the archive has no valid text of {what}")
+    return content
+
+
+def _unavailable(batch: Sequence[_Archived], why: str) -> list[_Read]:
+    return [DocumentUnavailableError(why) for _ in batch]
+
+
+def _is_unavailable(found: _Read) -> bool:
+    return isinstance(found, DocumentUnavailableError) and not isinstance(found, DocumentMissingError)
+
+
+def _result(found: _Read) -> str:
+    if isinstance(found, bytes):
+        return "ok"
+    return "unavailable" if _is_unavailable(found) else "missing"
 
 
 def _digest(packed: bytes) -> str:

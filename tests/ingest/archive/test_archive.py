@@ -11,6 +11,9 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
+from newswire.auth.accounts import create_account, entitle_account
+from newswire.auth.tombstone_readers import digest_of, readers_field
+from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire.object_storage.folder import FolderStorage
 from newswire.object_storage.storage import StorageError
@@ -82,7 +85,11 @@ async def test_retracted_texts_are_deleted_from_the_archive(archived: ArchiveTes
 
 
 async def test_an_archive_that_is_away_only_affects_what_is_in_it(archived: ArchiveTest) -> None:
-    article = await archived.publish()
+    article = await archived.publish(category="Transport", topics=["Bridges", "Trams"])
+    ferries, trams = Filter(query="ferries"), Filter(topics=["Trams"])
+    for name, entitlement in (("reader", ferries), ("other", trams)):
+        await create_account(archived.ingest.redis, archived.ingest.keys, name)
+        await entitle_account(archived.ingest.redis, archived.ingest.keys, name, entitlement)
     await archived.archive_all()
     fresh = await archived.publish(title="A new one")
     archived.unmount()
@@ -97,6 +104,9 @@ async def test_an_archive_that_is_away_only_affects_what_is_in_it(archived: Arch
     assert (await archived.get(f"{article}/versions")).status_code == 200
     withdrawn = await archived.ingest.http.delete(f"/v1/articles/{article}", headers=archived.key)
     assert (withdrawn.status_code, withdrawn.json()["status"]) == (200, "retracted")
+    assert (withdrawn.json()["category"], withdrawn.json()["topics"]) == ("Transport", ["Bridges", "Trams"])
+    noted = await archived.ingest.redis.hget(archived.ingest.keys.article(article), readers_field(1))
+    assert set(noted.decode().split()) == {digest_of(each) for each in (ferries, trams)}  # whoever may have read it
     with pytest.raises(StorageError):
         await archived.archiver.erase()
     assert "is it mounted" in str(await archived.archiver.check())
@@ -178,7 +188,7 @@ async def test_reads_fail_at_once_while_a_storage_does_not_answer(
     opened: list[str] = []
 
     class Hanging(FolderStorage):
-        async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+        async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
             opened.extend(path for path, _ in files)
             await asyncio.sleep(60)
             return []

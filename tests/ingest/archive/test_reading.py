@@ -33,20 +33,20 @@ class Watched(FolderStorage):
         self.failures = 0
         self.cut_off = False
 
-    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
+    async def read_small(self, files: Sequence[tuple[str, int]]) -> list[bytes | StorageError | None]:
         self.batches.append(len(files))
         self.reading += 1
         self.most = max(self.most, self.reading)
         try:
             if self.failures:
                 self.failures -= 1
-                raise StorageError("503 SlowDown")
+                return [StorageError("503 SlowDown") for _ in files]
             found = await super().read_small(files)
         finally:
             self.reading -= 1
         if self.cut_off:
             self.cut_off = False
-            return [content and content[:-1] for content in found]
+            return [content[:-1] if isinstance(content, bytes) else content for content in found]
         return found
 
 
@@ -108,8 +108,8 @@ async def test_a_text_that_arrives_incomplete_is_read_again(storage: Watched) ->
 async def test_commands_repeat_a_read_that_fails(storage: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_archive, "FAILING_SECONDS", 0.0)
     versions, pointers, texts = await archived(storage, 2)
-    storage.failures = 2
+    storage.failures = 4  # each attempt reads twice
     assert await DocumentArchive(storage, retry_pauses=(0.0, 0.0)).resolve_all(versions, pointers) == texts
-    storage.failures = 2
+    storage.failures = 4
     with pytest.raises(DocumentUnavailableError):
         await DocumentArchive(storage, retry_pauses=(0.0,)).resolve_all(versions, pointers)

@@ -18,6 +18,7 @@ from newswire.auth.credentials import Scope
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
+from newswire.storage.document_archive import open_archive
 from newswire_notify.fanout.handlers import FanOut
 from newswire_notify.newsletters.assembly import NewsletterParts, assemble_newsletters
 from newswire_notify.newsletters.forms import default_choices
@@ -129,7 +130,7 @@ async def opened_house(
         **changes,
     )
     tokens = SignedTokens(redis, keys, clock=clock)
-    parts = assemble_newsletters(redis, redis, keys, tokens, settings, clock)
+    parts = assemble_newsletters(redis, redis, keys, tokens, settings, clock, open_archive(settings))
     desk.fan_out = FanOut(
         desk.matcher, desk.queue, redis, desk.broker, keys, clock=clock, workers=[desk.worker], then=parts.planner
     )

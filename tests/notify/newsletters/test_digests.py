@@ -2,14 +2,21 @@
 
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from newswire.keys import Keyspace
+from newswire.object_storage.folder import FolderStorage
+from newswire.storage import document_archive
+from newswire.storage.article_records import compressed, unpacked_size
 from newswire_notify.newsletters.items import Items, NumberedItems
 from newswire_notify.newsletters.models import Newsletter, Subscriber
-from tests.notify.newsletters.conftest import House, link_in
-from tests.notify.newsletters.mail_server import ReceivedMail
+from tests.notify.conftest import Clock, Desk
+from tests.notify.newsletters.conftest import House, link_in, opened_house
+from tests.notify.newsletters.mail_server import MailServer, ReceivedMail
 
 
 def titles(mail: ReceivedMail) -> list[str]:
@@ -54,6 +61,35 @@ async def test_a_digest_comes_at_the_readers_hour_with_what_is_new(house: House)
     assert await house.send() == []
     house.set_time("2026-11-28T07:00:00+09:00")
     assert [titles(mail) for mail in await house.send()] == [["No 4"]]  # in Tokyo
+
+
+async def test_a_digest_waits_for_texts_that_are_in_an_archive(
+    redis: Redis,
+    keys: Keyspace,
+    clock: Clock,
+    desk: Desk,
+    mail: MailServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(document_archive, "FAILING_SECONDS", 0.0)
+    storage = FolderStorage(tmp_path / "archive")
+    async with opened_house(redis, keys, clock, desk, mail, archive_url=(tmp_path / "archive").as_uri()) as house:
+        house.set_time("2026-11-26T12:00:00+01:00")
+        await daily_reader(house, await house.create())
+        await publish(house, 1, 2)
+        await storage.write(document_archive.MARKER, b"x")
+        for article in ("a1", "a2"):
+            text = compressed(await redis.hget(keys.version(article, 1), "document"))
+            pointer = document_archive.Pointer.to(text, unpacked_size(text))
+            await storage.write(pointer.path(article, 1), text)
+            await redis.hset(keys.version(article, 1), "document", pointer.written())
+        (tmp_path / "archive").rename(tmp_path / "away")
+        house.set_time("2026-11-27T07:00:00+01:00")
+        assert await house.send() == []
+        (tmp_path / "away").rename(tmp_path / "archive")
+        house.clock.now += 600
+        assert [titles(each) for each in await house.send()] == [["No 2", "No 1"]]
 
 
 async def test_nothing_new_means_no_mail(house: House) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from newswire.storage.document_archive import Pointer
 from newswire.timestamps import redis_time_ms
 from newswire_notify.deliveries import service
 from newswire_notify.portal import delivery_pages
@@ -107,6 +108,18 @@ async def test_a_delivery_shows_request_answer_and_reason_and_is_replayed_once(
     assert "The ferry leaves on time" not in gone.text
     refused = await browser.post(path, act=act_of(browser))
     assert (refused.status_code, "supersedes it" in refused.text) == (409, True)
+
+
+async def test_a_body_in_an_archive_that_is_away_leaves_the_rest_of_the_page(
+    portal: Portal, receiver: Receiver
+) -> None:
+    mine, [row] = await failed(portal, receiver, 1)
+    pointer = Pointer.to(b"text", 4).written()
+    await portal.redis.hset(portal.keys.version(row["article"], 1), "document", pointer)
+    path, browser = f"/portal/subscriptions/{mine.id}/deliveries", await portal.subscriber()
+    page = await browser.get(f"{path}/{row['id']}")
+    assert (page.status_code, EN["body_away"] in page.text, EN["why_server_error"] in page.text) == (200, True, True)
+    assert (await browser.get(path)).text.count('<th scope="row">') == 1
 
 
 async def test_all_failed_are_counted_first_and_each_is_sent_once(portal: Portal, receiver: Receiver) -> None:

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
-from newswire.object_storage.storage import ObjectStorage, StorageError, read_all
+from newswire.object_storage.storage import ObjectStorage, StorageError
 from newswire.observability import metrics
 from newswire.storage.article_records import compressed, unpacked_size
-from newswire.storage.document_archive import MARKER, Pointer, article_folder
+from newswire.storage.document_archive import Pointer, article_folder
 from newswire_ingest.archive.models import OldVersions
+from newswire_ingest.archive.ownership import adopt_archive, check_owner, own_archive
 from newswire_ingest.archive.repository import ArchiveRepository
 
 log = logging.getLogger(__name__)
@@ -47,21 +48,12 @@ class Archiver:
         self._storage = storage
         self._after = timedelta(days=after_days)
         self._owner = secrets.token_hex(8)
+        self._warned = False
 
     @property
     def checks(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """The checks of `/status`."""
         return {"archive": self.check} if self._storage is not None else {}
-
-    async def check(self) -> str | None:
-        """Return why the archive cannot be used, or None: a check of `/status`."""
-        reason = await self._object_storage.check()
-        if reason is None and await self._records.is_marked():
-            try:
-                await self._check_marker()
-            except StorageError as error:
-                return str(error)
-        return reason
 
     async def keep_archiving(self, stopping: asyncio.Event) -> None:
         """Archive old versions once a day until stopping is set."""
@@ -105,6 +97,7 @@ class Archiver:
         metrics.archived_documents.set(state.documents)
         metrics.archived_bytes.set(state.bytes)
         metrics.archive_erasures.set(state.erasures)
+        metrics.archive_erasure_age.set(await self._records.erasure_age_ms() / 1000 if state.erasures else 0)
 
     async def run(
         self, report_progress: Callable[[int, int], None], stopping: asyncio.Event, pause_seconds: float = 0.0
@@ -155,10 +148,11 @@ class Archiver:
         for at in range(0, len(candidates), DOCUMENTS_PAGE_SIZE):
             found = await self._records.old_versions(dict(candidates[at : at + DOCUMENTS_PAGE_SIZE]), before)
             if found:
-                await self._mark()
+                await own_archive(self._records, self._object_storage)
                 begun, busy = await self._records.begin(found)
                 postponed += busy
                 moved += await self._records.swap(await self._write_all(begun))
+                self._warn_of_versions()
         return moved, postponed
 
     async def erase(self) -> bool:
@@ -166,24 +160,33 @@ class Archiver:
         if self._storage is None:
             return False
         due = await self._records.claim_erasures(ERASURES)
-        if due and await self._records.is_marked():
-            await self._check_marker()
+        written = bool(due) and await check_owner(self._records, self._storage)
         for article in due:
-            await self._storage.delete_folder(article_folder(article))
+            if written:
+                await self._storage.delete_folder(article_folder(article))
             await self._records.erased(article)
         return bool(due)
 
-    async def _mark(self) -> None:
-        """Write the marker before the first object; later, check that it is there: a disk may have been unmounted since."""
-        if not await self._records.is_marked():
-            await self._object_storage.write(MARKER, b"The texts of old versions of a Newswire.\n")
-            await self._records.mark()
-        else:
-            await self._check_marker()
+    async def adopt(self) -> None:
+        """Make the archive that of this installation: see `adopt_archive`."""
+        await adopt_archive(self._records, self._object_storage)
 
-    async def _check_marker(self) -> None:
-        if await read_all(self._object_storage, MARKER) is None:
-            raise StorageError(f"the archive has no file {MARKER}: is it mounted, and the right one?")
+    async def check(self) -> str | None:
+        """Return why the archive cannot be used: a check of `/status`, and of `newswire doctor`."""
+        if self._storage is None:
+            return None
+        try:
+            if problem := await self._storage.check():
+                return problem
+            await check_owner(self._records, self._storage)
+        except StorageError as error:
+            return str(error)
+        return None
+
+    def _warn_of_versions(self) -> None:
+        if self._object_storage.keeps_versions and not self._warned:
+            self._warned = True
+            log.warning("the bucket of the archive has versioning: it keeps texts that are retracted")
 
     async def _write_all(self, articles: Sequence[OldVersions]) -> list[tuple[OldVersions, list[Pointer]]]:
         slots = asyncio.Semaphore(CONCURRENT_WRITES)

@@ -1,5 +1,6 @@
 """The records of the archive in Redis."""
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from hashlib import sha1
@@ -21,6 +22,8 @@ ERASURE_LEASE_MS = 60_000
 PASS_LEASE_SECONDS = 60
 MAX_VERSIONS = 20
 """Versions of an article that are archived at a time."""
+MAX_AGED = 1000
+"""Retracted articles whose age is looked at for the metric of overdue erasures."""
 
 
 class ArchiveRepository:
@@ -30,6 +33,16 @@ class ArchiveRepository:
         self._redis = redis
         self._keys = keys
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the installation."""
+        return self._keys.namespace
+
+    async def installation(self) -> str:
+        """Return the id of the installation, which the first call makes: `newswire_ingest.archive.ownership`."""
+        await self._redis.set(self._key("owner"), secrets.token_hex(16), nx=True)
+        return str((await self._redis.get(self._key("owner"))).decode())
 
     async def now_ms(self) -> int:
         """Return the time of the server."""
@@ -123,6 +136,16 @@ class ArchiveRepository:
         """Record that the texts of an article were deleted; return False if that is to be repeated."""
         keys = [self._keys.archive_erasures, self._key("writing")]
         return bool(await self._functions.call("erased", keys, {"id": article, "now": await self.now_ms()}))
+
+    async def erasure_age_ms(self) -> int:
+        """Return how long ago the first of these articles was retracted: up to `MAX_AGED` of those that are due next."""
+        waiting = await self._redis.zrange(self._keys.archive_erasures, 0, MAX_AGED - 1)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for article in waiting:
+                pipe.hget(self._keys.article(article.decode()), "updated_at")
+            moments = [datetime.fromisoformat(found.decode()) for found in await pipe.execute() if found]
+        oldest = min((moment.timestamp() * 1000 for moment in moments), default=None)
+        return 0 if oldest is None else max(0, await self.now_ms() - int(oldest))
 
     async def pointers(self, ids: Sequence[str]) -> list[tuple[str, int, bytes]]:
         """Return article, version and pointer of everything that is archived of these articles."""

@@ -101,6 +101,13 @@ class ArticleReader:
         name = self._keys.scheduled(article_id) if is_scheduled else self._keys.version(article_id, state.version)
         return await self._archive.resolve(article_id, state.version, await self._redis.hget(name, "document"))
 
+    async def labels(self, article_id: str) -> tuple[str | None, list[str]]:
+        """Return the category and the topics of an article's last version, which its state repeats."""
+        stored = await self._redis.hget(self._keys.article(article_id), "labels") or b""
+        lines = [line.split("\t") for line in stored.decode().split("\n") if line]
+        categories = [line[-1] for line in lines if line[0] == "category"]
+        return next(iter(categories), None), [line[-1] for line in lines if line[0] != "category"]
+
     async def write_tokens(self, article_id: str, version: int) -> WriteTokens:
         """Return the write tokens of one version of an article, and of its scheduled version."""
         async with self._redis.pipeline(transaction=True) as pipe:

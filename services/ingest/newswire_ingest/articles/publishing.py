@@ -139,14 +139,18 @@ def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tomb
     )
 
 
-def bare_tombstone(state: ArticleState, reason: str | None, now: datetime) -> Tombstone:
-    """Return the tombstone of an article whose last version cannot be read: without authors, labels and language."""
+def bare_tombstone(
+    state: ArticleState, labels: tuple[str | None, list[str]], reason: str | None, now: datetime
+) -> Tombstone:
+    """Return the tombstone of an article whose last version cannot be read: without authors and language."""
     return Tombstone(
         id=state.id,
         version=state.version,
         publisher=state.publisher,
         external_id=state.external_id,
         reason=reason,
+        category=labels[0],
+        topics=labels[1],
         retracted_at=now,
     )
 

@@ -59,7 +59,8 @@ class Withdrawal:
     ) -> WriteResult | None:
         state, now = found.state, self._clock()
         if found.unavailable is not None:  # a retraction does not wait for the archive
-            remains, revision = bare_tombstone(state, reason, now), state.revision + 1
+            labels = await self._store.labels(state.id)
+            remains, revision = bare_tombstone(state, labels, reason, now), state.revision + 1
         elif found.document is not None:
             remains = tombstone(ArticlePublished.model_validate_json(found.document), reason, now)
             revision = state.revision + 1

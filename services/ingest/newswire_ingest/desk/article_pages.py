@@ -11,7 +11,7 @@ from newswire.http.problem_handlers import ProblemMakers
 from newswire.preconditions import PreconditionError
 from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.results import view
+from newswire_ingest.articles.results import listed_view
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.desk import assets
 from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
@@ -60,7 +60,8 @@ def router(
             template,
             scripts=[assets.FORMS, assets.OUTCOMES],
             status=status,
-            article=dict.fromkeys(_SHOWN) | view(found),
+            article=dict.fromkeys(_SHOWN) | listed_view(found),
+            away=found.unavailable is not None,
             revision=found.state.revision_tag,
             state=found.state.status.value,
             versions=await versions(found),

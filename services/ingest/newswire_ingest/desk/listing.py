@@ -41,7 +41,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a list. Either a draft or an article; an article without a title is retracted."""
+    """One line of a list. Either a draft or an article; an article without a title is retracted, or ``away``."""
 
     title: str
     at: datetime | str
@@ -52,6 +52,8 @@ class Entry:
     held: bool = False
     live: bool = False
     """A draft whose article is published already."""
+    away: bool = False
+    """A published article whose text is in the archive, which cannot be read now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +130,5 @@ def _of_article(article: Mapping[str, Any]) -> Entry:
         article.get("category") or "",
         article=article["id"],
         held=bool(article.get("held")),
+        away=article["status"] == Status.PUBLISHED.value and "title" not in article,
     )

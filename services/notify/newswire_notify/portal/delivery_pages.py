@@ -15,6 +15,7 @@ from newswire.http.forms import FormData
 from newswire.http.pagination import parse_list_position
 from newswire.http.problem_handlers import ProblemMakers, as_problem
 from newswire.http.problems import not_found
+from newswire.storage.document_archive import DocumentUnavailableError
 from newswire.timestamps import epoch_ms, from_epoch_ms
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.owner_replays import OwnerReplays
@@ -145,7 +146,11 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
         if row is None or attempts is None:
             raise not_found("delivery")
         facts = DeliveryFacts(row["id"], row["event"], row["type"], row["article"], row["version"], row["reason"])
-        body = await parts.requests.body(found, facts)
+        body, away = None, False
+        try:
+            body = await parts.requests.body(found, facts)
+        except DocumentUnavailableError:
+            away = True
         return frame.page(
             request,
             "portal_delivery.html",
@@ -153,6 +158,7 @@ def router(access: PortalAccess, frame: PortalFrame, parts: DeliveryParts) -> AP
             status=409 if error else 200,
             found=found,
             row=row,
+            away=away,
             attempts=[each | {"why": reason_of(each)} for each in reversed(attempts)],
             title=_title(body),
             next_at=_next_at(found, row),

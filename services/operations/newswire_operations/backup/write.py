@@ -21,7 +21,7 @@ _EXCLUDED = frozenset(
     "article articles audit external stream checkpoint dead-letters rate index reindex unindexed-retractions"
     " last-erasure disk-erasure session sessions one-time-link passkey-challenge sign-in-attempt sign-in-attempts"
     " sign-in-failures user-mails password-mails"
-    " archive:lease archive:pass archive:writing"
+    " archive:lease archive:owner archive:pass archive:writing"
     " import imports labels:category labels:topic labels:forms labels:spelled labels:of labels:spellings".split()
 )
 """Keys that are read in another way, rebuilt by a restore, or short-lived."""
