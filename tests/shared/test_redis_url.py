@@ -30,6 +30,11 @@ def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
     tls = {"connection_class": SSLConnection, "socket_timeout": 3.0}
     assert found.options == {"username": "ida", "password": "p@ss", **tls}
     assert parse_redis_url("redis+cluster://a/0").nodes == (("a", 6379),)
+    assert parse_redis_url("redis+cluster://a:1, b:2 ,[fe80::1%eth0]").nodes == (
+        ("a", 1),
+        ("b", 2),
+        ("fe80::1%eth0", 6379),
+    )
 
 
 def test_one_server_by_tcp_tls_or_socket() -> None:
@@ -63,7 +68,16 @@ def test_one_server_by_tcp_tls_or_socket() -> None:
         ("redis+sentinel://:hidden@a:1,/x", "'' is not host:port"),
         ("redis+sentinel://:hidden@a:x/x", "'a:x' is not host:port"),
         ("redis+sentinel://:hidden@a:70000/x", "'a:70000' is not host:port"),
-        ("redis://:hidden@a:x/0", "cannot be read"),
+        ("redis://:hidden@a:x/0", "cannot be read: its port is no number"),
+        ("redis://hidden:hidden/0", "cannot be read: its port is no number"),
+        ("redis://:hidden#2@a:1/0", "percent-encode what is special"),
+        ("redis://:123/hidden@a:1/0", "percent-encode what is special"),
+        ("redis://:123?hidden@a:1/0", "percent-encode what is special"),
+        ("redis+sentinel://:123#hidden@a:1/x", "percent-encode what is special"),
+        ("redis+cluster://:123/hidden@a:1", "percent-encode what is special"),
+        ("redis+sentinel://:hidden@fd00::1:26379/x", r"written \[fd00::1\]:26379"),
+        ("redis+cluster://:hidden@a,fd00::1", r"written \[fd00::1\]:6379"),
+        ("redis+cluster://:hidden@a b:1", "'a b:1' is not host:port"),
         ("redis://:hidden@a/0?db=x", "Invalid value for 'db'"),
         ("redis://:hidden@a/0?tls=on", "unknown option 'tls'"),
         ("redis://:hidden@a/0?connection_class=x", "unknown option .connection_class"),

@@ -5,6 +5,7 @@ redis+sentinel://[user:password@]host:port,host:port/service?db=0       rediss+s
 redis+cluster://[user:password@]host:port,host:port                     rediss+cluster://… with TLS
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,10 @@ def parse_redis_url(url: str) -> RedisUrl:
     """
     scheme, separator, rest = url.partition("://")
     plain, plus, kind = scheme.partition("+")
+    if plain != "unix" and _divides_credentials(rest):
+        raise RedisUrlError(
+            "in the address of a Redis, percent-encode what is special in user and password: / is %2F, ? is %3F, # is %23"
+        )
     match plain, plus + kind:
         case (("redis" | "rediss" | "unix"), "") if separator:
             return _one_server(url, rest)
@@ -82,6 +87,17 @@ def parse_redis_url(url: str) -> RedisUrl:
             return _cluster(plain, rest)
         case _:
             raise RedisUrlError(f"the address of a Redis has one of the forms {FORMS}")
+
+
+def _divides_credentials(rest: str) -> bool:
+    """Return whether a sign in the password ends the part of an address that has host and port.
+
+    What is before it would be taken for the host, and with digits even for the port of this machine.
+    """
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    beyond = rest[len(authority) :]
+    before, at, _ = beyond.partition("@")
+    return "#" in rest or ("@" not in authority and bool(at) and "=" not in before)
 
 
 def names_cluster(url: str) -> bool:
@@ -129,13 +145,17 @@ def _cluster(plain: str, rest: str) -> RedisUrl:
 
 
 def _hosts(text: str, whose: str, default_port: int) -> tuple[Address, ...]:
-    return tuple(_host(each, whose, default_port) for each in text.split(","))
+    return tuple(_host(each.strip(), whose, default_port) for each in text.split(","))
 
 
 def _host(text: str, whose: str, default_port: int) -> Address:
     host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     name = (host if colon else text).strip("[]")
-    if not name or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
+    if text.count(":") > 1 and not re.fullmatch(r"\[[0-9A-Fa-f:.]+(%\w+)?\](:\d+)?", text):
+        raise RedisUrlError(
+            f"{text[:100]!r} is not host:port of {whose}; an address of IPv6 is written [fd00::1]:{default_port}"
+        )
+    if not name or " " in name or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
         raise RedisUrlError(f"{text[:100]!r} is not host:port of {whose}")
     return name, int(port) if colon else default_port
 
@@ -144,7 +164,9 @@ def _options(url: str, known: frozenset[str]) -> dict[str, Any]:
     try:
         options: dict[str, Any] = dict(parse_url(url))
     except ValueError as error:
-        raise RedisUrlError(f"the address of a Redis cannot be read: {error}") from None
+        # The error of a port quotes what is in its place, which may be a password.
+        why = "its port is no number" if "cast to integer" in str(error) else str(error)
+        raise RedisUrlError(f"the address of a Redis cannot be read: {why}") from None
     made = {"host", "port", "path", "connection_class"}  # of the form of the address, not named in it
     unknown = sorted(
         name for name in options if name not in known | made or (f"{name}=" in url.partition("?")[2] and name in made)
