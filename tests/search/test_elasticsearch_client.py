@@ -48,6 +48,21 @@ async def test_nodes_that_are_down_or_silent_are_left_out(
 
 
 @pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://search.example:80/es/", "http://search.example:80/es"),
+        ("http://ida:p%40ss@search.example", "http://search.example:80"),
+        ("https://[fd00::1]", "https://[fd00::1]:443"),
+        ("https://search.example:9243", "https://search.example:9243"),
+    ],
+)
+async def test_an_address_may_have_the_usual_port_or_none(url: str, base: str) -> None:
+    client = elasticsearch_client.connect(SearchSettings.model_validate({"elasticsearch_url": url}))
+    assert [node.base_url for node in client.transport.node_pool.all()] == [base]
+    await client.close()
+
+
+@pytest.mark.parametrize(
     ("given", "named"),
     [
         ({"elasticsearch_username": "reader"}, "are set together"),

@@ -347,6 +347,9 @@ async def test_a_server_that_hangs_is_left(mail: MailServer) -> None:
         "smtp://mx/path",
         "smtp://mx?tls=1",
         "smtp://mx?starttls=x",
+        "smtp://ida:25#b@mx",
+        "smtp://ida:25/b@mx",
+        "smtp://ida:25?b@mx",
     ],
 )
 def test_an_address_that_is_no_mail_server_is_refused(url: str) -> None:

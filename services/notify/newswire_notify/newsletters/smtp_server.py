@@ -31,6 +31,8 @@ class SmtpServer:
             SmtpUrlError: the URL cannot be used.
         """
         parts = urlsplit(url)
+        if parts.fragment or ("@" in url and "@" not in parts.netloc):
+            raise SmtpUrlError("percent-encode what is special in user and password: / is %2F, ? is %3F, # is %23")
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise SmtpUrlError("it is not smtp://host or smtps://host")
         options = dict(parse_qsl(parts.query))

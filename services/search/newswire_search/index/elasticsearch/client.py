@@ -2,9 +2,11 @@
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from elasticsearch import AsyncElasticsearch
 from elasticsearch.serializer import OrjsonSerializer
+from pydantic import HttpUrl
 
 from newswire.observability import tracing
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
@@ -46,7 +48,13 @@ def connect(settings: SearchSettings) -> AsyncElasticsearch:
 def _where(settings: SearchSettings) -> dict[str, Any]:
     if settings.elasticsearch_cloud_id is not None:
         return {"cloud_id": settings.elasticsearch_cloud_id}
-    return {"hosts": [str(url) for url in settings.elasticsearch_url]}
+    return {"hosts": [_with_port(url) for url in settings.elasticsearch_url]}
+
+
+def _with_port(url: HttpUrl) -> str:
+    """Return an address with its port, which the client insists on, and pydantic leaves out where it is the usual one."""
+    parts = urlsplit(str(url))
+    return str(url) if parts.port else parts._replace(netloc=f"{parts.netloc}:{url.port}").geturl()
 
 
 def _who(settings: SearchSettings) -> dict[str, Any]:
