@@ -1,5 +1,6 @@
-"""The receiver of spans may fail in any way: the process stops in time."""
+"""Telemetry that cannot be sent, or is set up wrongly, keeps no process from starting or stopping."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,3 +26,15 @@ def test_a_process_stops_while_the_receiver_hangs() -> None:
         done = subprocess.run([sys.executable, "-c", _EXITING, address], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert 0.4 < float(done.stdout) < 5
+
+
+_STARTING = "from newswire.observability import tracing; tracing.set_up('example'); print(tracing.is_set_up())"
+
+
+def test_a_process_starts_with_variables_that_the_sdk_refuses_when_it_is_imported() -> None:
+    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}
+    done = subprocess.run(
+        [sys.executable, "-c", _STARTING], env=os.environ | wrong, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+    assert "the variables OTEL_… cannot be used" in done.stderr

@@ -54,15 +54,14 @@ def set_up(service: str) -> None:
     if (protocol := _variable("PROTOCOL")) not in ("", PROTOCOL):
         log.error("no spans are sent: OTLP by this protocol is not supported", extra={"set": protocol, "use": PROTOCOL})
         return
-    try:
-        from newswire.observability.span_export import start_exporting
-    except ImportError as error:
-        log.error("no spans are sent: install newswire[otel]", extra={"reason": str(error)})
-        return
     global _request_sampler
     try:
+        from newswire.observability.span_export import start_exporting
+
         _request_sampler = start_exporting(service)
-    except Exception as error:  # noqa: BLE001 (of any kind: exporters of other vendors may be configured)
+    except ImportError as error:
+        log.error("no spans are sent: install newswire[otel]", extra={"reason": str(error)})
+    except Exception as error:  # noqa: BLE001 (of any kind: the SDK reads some variables when it is imported)
         log.error("no spans are sent: the variables OTEL_… cannot be used", extra={"reason": str(error)})
 
 
