@@ -22,7 +22,7 @@ from tests.cli.running import NEWSWIRE
 from tests.faults.index_cluster_drill import searching
 from tests.faults.rolling_drill import Result, show
 from tests.faults.run import verdict
-from tests.faults.stand import Stand, stand, under_load
+from tests.faults.stand import Process, Stand, stand, under_load
 from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_server
 from tests.servers.gateway import gateway
 
@@ -31,6 +31,8 @@ INSTALLATIONS = Path.home() / ".cache/newswire/releases"
 ORDER = ("notify", "search", "ingest")
 MEMBERS = ("shared", "services/ingest", "services/search", "services/notify", "services/operations", "cli")
 TOGETHER_SECONDS = 3
+STOP_SECONDS = 120
+"""How long a busy machine may take for what a process does in 10 s before it ends."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -59,8 +61,15 @@ def _said(*command: str) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-async def drill(folder: Path, elasticsearch: ElasticsearchServer, earlier: Sequence[str], *, rate: float) -> Result:
-    """Replace the earlier release by this one under load, and this one by the earlier one."""
+async def drill(
+    folder: Path, elasticsearch: ElasticsearchServer, earlier: Sequence[str], *, rate: float, in_pairs: bool = False
+) -> Result:
+    """Replace the earlier release by this one under load, and this one by the earlier one.
+
+    ``in_pairs``: do not finish one service before the next one, but replace the first process of each at the same time, and then
+    the second one: releases are mixed in every service, and a busy machine needs a third of the time.
+    """
+    replace = _replace_in_pairs if in_pairs else _replace
     answers: Counter[str] = Counter()
     slowest = [0.0]
     async with stand(
@@ -77,8 +86,8 @@ async def drill(folder: Path, elasticsearch: ElasticsearchServer, earlier: Seque
             built.go_through(nginx.site)
             async with under_load(built), searching(nginx.site, answers, slowest):
                 await asyncio.sleep(TOGETHER_SECONDS)
-                await _replace(built, ORDER, NEWSWIRE)
-                await _replace(built, ORDER[::-1], earlier)
+                await replace(built, ORDER, NEWSWIRE)
+                await replace(built, ORDER[::-1], earlier)
             failed = [*nginx.failed(), *built.journal.failed_requests]
             failed += [f"{number} searches {said}" for said, number in answers.items() if said != "answered"]
             requests = sum(nginx.statuses().values())
@@ -91,12 +100,23 @@ async def _replace(built: Stand, order: Sequence[str], program: Sequence[str]) -
     """Replace all processes, one after the other; those of a service run together in both releases for a while."""
     for service in order:
         for process in built.services[service]:
-            code = await process.stop()
-            assert code == 0, f"{process.name} ended with {code}"
-            process.program = program
-            process.start()
-            await built.ready(service)
-            await asyncio.sleep(TOGETHER_SECONDS)
+            await _replace_one(built, service, process, program)
+
+
+async def _replace_in_pairs(built: Stand, order: Sequence[str], program: Sequence[str]) -> None:
+    for processes in zip(*(built.services[service] for service in order), strict=True):
+        await asyncio.gather(
+            *(_replace_one(built, service, process, program) for service, process in zip(order, processes, strict=True))
+        )
+
+
+async def _replace_one(built: Stand, service: str, process: Process, program: Sequence[str]) -> None:
+    code = await process.stop(STOP_SECONDS)
+    assert code == 0, f"{process.name} ended with {code}"
+    process.program = program
+    process.start()
+    await built.ready(service)
+    await asyncio.sleep(TOGETHER_SECONDS)
 
 
 def main() -> int:
@@ -104,13 +124,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.upgrade_drill", description=__doc__)
     parser.add_argument("release", help="the tag or commit of the earlier release")
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
+    parser.add_argument("--in-pairs", action="store_true", help="replace a process of each service at the same time")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="newswire-drill-"))
     with ExitStack() as stack:
         with console.status(f"{given.release} is installed, Elasticsearch starts"):
             earlier = [str(install(given.release))]
             server = stack.enter_context(elasticsearch_server())
-        result = asyncio.run(drill(folder, server, earlier, rate=given.rate))
+        result = asyncio.run(drill(folder, server, earlier, rate=given.rate, in_pairs=given.in_pairs))
     return show(result, folder)
 
 

