@@ -142,6 +142,16 @@ async def test_nothing_is_read_without_clients(
             await until(lambda: len(client.waiting) == 1)
 
 
+async def test_a_process_without_clients_is_well_though_it_started_slowly(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis could not be reached in the first seconds, for example: it is not read before a client connects."""
+    monkeypatch.setattr("newswire_notify.streaming.broadcaster.UNOBSERVED_SECONDS", -1.0)
+    async with tailing(redis, keys) as broadcaster:
+        assert await broadcaster.check() is None
+        assert broadcaster._after is None
+
+
 async def test_retractions_are_filtered_by_fields_alone(url: str, desk: Desk) -> None:
     async with (
         following(url, q="ferry", publisher="harbour-post") as ferries,
