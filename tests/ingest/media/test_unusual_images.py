@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from newswire.concurrency.worker_process import WorkerProcess
 from newswire_ingest.media.image_worker import MEMORY_BYTES
@@ -91,6 +91,25 @@ def test_a_png_whose_first_image_is_no_frame(worker: WorkerProcess) -> None:
     described, clean = cleaned(worker, animation("PNG", frames=4, default_image=True, duration=[30, 20, 10]))
     assert described["frames"] == clean.n_frames == 3  # type: ignore[attr-defined]
     assert [_duration(clean, frame) for frame in range(3)] == [30, 20, 10]
+
+
+@pytest.mark.parametrize(("format_", "disposal"), [("GIF", 1), ("GIF", 2), ("GIF", 3), ("PNG", 1), ("PNG", 2)])
+def test_frames_do_not_show_through_the_next_ones(worker: WorkerProcess, format_: str, disposal: int) -> None:
+    frames = [Image.new("RGBA", (40, 20)) for _ in range(4)]
+    for at, frame in enumerate(frames):
+        frame.paste((200, 10, 10, 255), (at * 10, 5, at * 10 + 9, 15))
+    sent = encoded(frames[0], format_, save_all=True, append_images=frames[1:], disposal=disposal, duration=50, loop=0)
+    assert _seen(cleaned(worker, sent)[1]) == _seen(Image.open(io.BytesIO(sent)))
+
+
+def _seen(image: Image.Image) -> list[bytes]:
+    """Return the frames on a white page."""
+    found = []
+    for frame in ImageSequence.Iterator(image):
+        page = Image.new("RGBA", frame.size, "white")
+        page.alpha_composite(frame.convert("RGBA"))
+        found.append(page.tobytes())
+    return found
 
 
 def _duration(image: Image.Image, frame: int) -> float:

@@ -3,14 +3,14 @@
 import io
 from typing import Any, Final
 
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from newswire_ingest.media.models import ImageFormat
 from newswire_ingest.media.orientation import turn_of, turned
 
 _OPTIONS: Final[dict[ImageFormat, dict[str, Any]]] = {
     ImageFormat.GIF: {"comment": b"", "optimize": False},
-    ImageFormat.PNG: {"exif": b"", "icc_profile": None},
+    ImageFormat.PNG: {"exif": b"", "icc_profile": None, "disposal": PngImagePlugin.Disposal.OP_NONE, "blend": 0},
     ImageFormat.WEBP: {"quality": 80, "method": 2, "icc_profile": b"", "exif": b"", "xmp": b""},
     ImageFormat.AVIF: {"quality": 75, "speed": 10, "icc_profile": b"", "exif": b"", "xmp": b""},
 }
@@ -21,12 +21,18 @@ _NAMES: Final = {
     ImageFormat.AVIF: "AVIF",
 }
 
+_CLEAR: Final = 2
+"""How a GIF says that a frame is cleared; 3: that what was before it is shown again."""
+
 
 def encode_animation(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
     """Return the first frame, upright, and the encoded animation."""
     written = io.BytesIO()
     turn, poster = turn_of(image), _has_poster(image)
-    timing: dict[str, Any] = {"duration": _durations(image)[poster:]}
+    durations, clears = _played(image)
+    timing: dict[str, Any] = {"duration": durations[poster:]}
+    if clears and format_ is ImageFormat.GIF:  # else a frame would show through the transparent parts of the next ones
+        timing["disposal"] = _CLEAR
     if "loop" in image.info or format_ is not ImageFormat.GIF:  # a GIF that does not say so is played once
         timing["loop"] = image.info.get("loop", 0)
     first, *others = [image] if turn is None and not poster else _frames(image, turn)[poster:]
@@ -54,12 +60,13 @@ def _frames(image: Image.Image, turn: Image.Transpose | None) -> list[Image.Imag
     return frames
 
 
-def _durations(image: Image.Image) -> list[int]:
-    """Return for how many milliseconds each image is shown."""
-    found = []
+def _played(image: Image.Image) -> tuple[list[int], bool]:
+    """Return for how many milliseconds each image is shown, and whether a GIF clears one before the next."""
+    found, clears = list[int](), False
     for frame in range(int(image.n_frames)):  # type: ignore[attr-defined]
         image.seek(frame)
         image.load()
         found.append(int(image.info.get("duration", 100)))
+        clears |= getattr(image, "disposal_method", 0) >= _CLEAR
     image.seek(0)
-    return found
+    return found, clears
