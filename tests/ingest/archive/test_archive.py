@@ -84,6 +84,24 @@ async def test_retracted_texts_are_deleted_from_the_archive(archived: ArchiveTes
     assert (await archived.get(article)).json()["title"] == ARTICLE["title"]
 
 
+async def test_a_deletion_that_fails_does_not_hold_up_the_others(archived: ArchiveTest) -> None:
+    first, *others = sorted([await archived.publish() for _ in range(4)])
+
+    class Locked(FolderStorage):
+        async def delete_folder(self, path: str) -> None:
+            if path.endswith(first):
+                raise StorageError("it is locked")
+            await super().delete_folder(path)
+
+    await archived.archive_all()
+    for article in (first, *others):
+        await archived.ingest.http.delete(f"/v1/articles/{article}", headers=archived.key)
+    with pytest.raises(StorageError, match="it is locked"):
+        await Archiver(archived.records, Locked(archived.folder), after_days=1).erase()
+    assert [path.parent.name for path in archived.objects()] == [first]
+    assert (await archived.records.state()).erasures == 1
+
+
 async def test_an_archive_that_is_away_only_affects_what_is_in_it(archived: ArchiveTest) -> None:
     article = await archived.publish(category="Transport", topics=["Bridges", "Trams"])
     ferries, trams = Filter(query="ferries"), Filter(topics=["Trams"])

@@ -34,6 +34,7 @@ WRITE_SECONDS = 60.0
 PAGE_PAUSE_SECONDS = 0.02
 """Between two pages of a search in a service, which has other work."""
 ERASURES = 50
+CONCURRENT_ERASURES = 8
 
 
 class ArchiveBusyError(Exception):
@@ -161,10 +162,18 @@ class Archiver:
             return False
         due = await self._records.claim_erasures(ERASURES)
         written = bool(due) and await check_owner(self._records, self._storage)
-        for article in due:
-            if written:
-                await self._storage.delete_folder(article_folder(article))
-            await self._records.erased(article)
+        storage, slots = self._storage, asyncio.Semaphore(CONCURRENT_ERASURES)
+
+        async def delete(article: str) -> None:
+            async with slots:
+                if written:
+                    await storage.delete_folder(article_folder(article))
+                await self._records.erased(article)
+
+        # One that fails, such as an object that is locked, must not hold up the others.
+        for outcome in await asyncio.gather(*map(delete, due), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
         return bool(due)
 
     async def adopt(self) -> None:
