@@ -72,6 +72,20 @@ def test_pods_meet_the_restricted_standard_and_answer_probes(size: str) -> None:
         assert {"requests", "limits"} == set(container["resources"])
 
 
+def test_no_pod_is_ended_because_another_one_does_not_answer() -> None:
+    probed = {
+        name.removeprefix("news-newswire-"): {
+            kind: container[kind]["httpGet"]["path"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")
+        }
+        for name, found in of_kind("standard", "Deployment").items()
+        for container in found["spec"]["template"]["spec"]["containers"]
+        if "httpGet" in container["livenessProbe"]
+    }
+    own = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    of_operations = dict.fromkeys(own, "/openapi.json")  # its /healthz asks all services
+    assert probed == {"ingest": own, "search": own, "notify": own, "operations": of_operations}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_services_get_only_settings_that_they_have_and_secrets_only_as_files(size: str) -> None:
     for name, settings in SETTINGS.items():
