@@ -108,6 +108,14 @@ def test_networks_connect_only_what_has_to_communicate() -> None:
     }
 
 
+def test_the_archive_is_mounted_by_all_that_read_old_texts() -> None:
+    mounted = {name for name, service in COMPOSE.items() if "archive:/archive" in service.get("volumes", ())}
+    assert mounted == {"ingest", "search", "notify"}
+    made = re.search(r"install -d -o 10001 -g 10001 -m 0750 (.*)", (ROOT / "Dockerfile").read_text())
+    assert made, "a new volume takes over the owner of its folder"
+    assert "/archive" in made[1].split()
+
+
 def test_only_the_networks_of_the_gateway_are_trusted_proxies() -> None:
     """Otherwise a reader in a private network could claim any address."""
     networks = yaml.safe_load(FILES[0].read_text())["networks"]
