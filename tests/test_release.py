@@ -10,6 +10,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from tests.cli.running import Running
+
 ROOT = Path(__file__).parents[1]
 RELEASE = (ROOT / "VERSION").read_text().strip()
 DISTRIBUTIONS = (
@@ -48,16 +50,29 @@ def test_the_text_of_the_tag_is_the_section_of_the_changelog(release: ModuleType
     assert release.changes(changelog.replace("0.2.0 - 2026-11-27", "0.2.0"), "0.2.0") == ""
 
 
-def test_a_release_has_wheels_checksums_contents_and_a_tag_text(
-    release: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(release, "docker_answers", lambda: False)
-    monkeypatch.setattr(release, "install_each", lambda _: None)  # tests/cli/test_wheels.py installs them
-    release.build(tmp_path / "dist")
-    built = {path.name for path in (tmp_path / "dist").iterdir()}
+@pytest.fixture(scope="module")
+def dist(release: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release, without an image; what was installed for the check is beside it."""
+    folder = tmp_path_factory.mktemp("release")
+
+    def install_each(built: Path, _: Path) -> None:
+        release_installs(built, folder)
+
+    release_installs = release.install_each
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "docker_answers", lambda: False)
+        patch.setattr(release, "install_each", install_each)
+        release.build(folder / "dist")
+    return folder / "dist"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_release_has_wheels_checksums_contents_and_a_tag_text(dist: Path) -> None:
+    built = {path.name for path in dist.iterdir()}
     wheels = {f"{name.replace('-', '_')}-{RELEASE}-py3-none-any.whl" for name in DISTRIBUTIONS}
     assert built == wheels | {"SHA256SUMS", "newswire.cdx.json", "requirements.txt", "tag.txt"}
-    written = (tmp_path / "dist" / "newswire.cdx.json").read_text()
+    written = (dist / "newswire.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
     contents = json.loads(written)
     assert (contents["metadata"]["component"]["name"], contents["metadata"]["component"]["version"]) == (
@@ -65,10 +80,24 @@ def test_a_release_has_wheels_checksums_contents_and_a_tag_text(
         RELEASE,
     )
     assert {"fastapi", "redis", "elasticsearch"} <= {part["name"] for part in contents["components"]}
-    assert len((tmp_path / "dist" / "SHA256SUMS").read_text().splitlines()) == len(wheels) + 3
-    needed = (tmp_path / "dist" / "requirements.txt").read_text()
+    assert len((dist / "SHA256SUMS").read_text().splitlines()) == len(wheels) + 3
+    needed = (dist / "requirements.txt").read_text()
     assert {each for each in wheels if f"./{each} --hash=sha256:" in needed} == wheels
     assert (ROOT / "requirements-run.lock").read_text() in needed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_was_installed_runs(dist: Path, tmp_path: Path) -> None:
+    """Each wheel declares its imports, or the fixture would have failed; the texts of the site are files of a wheel."""
+    command = [str(dist.parent / "all" / "bin" / "newswire")]
+    running = Running(tmp_path / "data", "--no-samples", command=command, environment={"NEWSWIRE_SITE_LANGUAGE": "de"})
+    try:
+        running.until_ready()
+        front = running.get("/")
+        assert (front.status_code, "Neueste Artikel" in front.text) == (200, True)
+    finally:
+        assert running.interrupt() == 0
 
 
 @pytest.mark.parametrize("platform", ["x86_64-manylinux_2_28", "aarch64-manylinux_2_28"])
