@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(found: Callable[[], T], seconds: float = 30) -> T:
+def until(found: Callable[[], T], seconds: float = 60) -> T:
     """Poll until the result is true, and return it; fail after the deadline."""
     deadline = time.monotonic() + seconds
     while not (value := found()):

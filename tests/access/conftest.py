@@ -188,7 +188,7 @@ async def asked(
     """Send a request with an empty object, unless there is a body."""
     sent = {"Content-Type": "application/json"} | headers if route.method in ("POST", "PUT", "PATCH") else headers
     content = body if body is not None else b"{}"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await http.request(
             route.method, path, headers=sent, content=content if route.method in ("POST", "PUT", "PATCH") else None
         )

@@ -183,7 +183,7 @@ async def test_the_last_use_is_recorded_in_the_background(ingest: Ingest, admin:
     stopping = asyncio.Event()
     noting = asyncio.create_task(ingest.app.state.key_usage.run(stopping))
     await publish(ingest, made)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["last_used_at"] is None:
             await asyncio.sleep(0.01)
     noted = await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used")

@@ -47,7 +47,7 @@ class Switching:
         await self.redis.replicaof("NO", "ONE")
 
     async def _until_linked(self, redis: Redis) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await redis.info("replication")).get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
 
@@ -123,7 +123,7 @@ async def test_a_process_without_requests_repeats_its_writes_as_well(switching: 
     stopping = asyncio.Event()
     watching = asyncio.ensure_future(ingest.service.loops["failovers of Redis"](stopping))
     await switching.switch()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await switching.redis.exists(ingest.keys.article(lost)):
             await asyncio.sleep(0.05)
     stopping.set()

@@ -55,7 +55,7 @@ async def say(ingest: Ingest, type_: str, data: BaseModel, article: str) -> None
 
 async def until(ingest: Ingest, location: str, headers: dict[str, str], **wanted: Any) -> list[dict[str, Any]]:
     """Return the outcomes once the newest one has the wanted values."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             answer = await ingest.http.get(f"{location}/outcomes", headers=headers)
             assert answer.status_code == 200, answer.text

@@ -63,7 +63,7 @@ async def served(
         finally:
             stopping.set()
             server.should_exit = True
-            await asyncio.wait_for(asyncio.gather(serving, *loops), 20)
+            await asyncio.wait_for(asyncio.gather(serving, *loops), 60)
 
 
 @dataclass

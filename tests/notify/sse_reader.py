@@ -47,7 +47,7 @@ async def following(url: str, after: str | None = None, key: str | None = None, 
 
     task = asyncio.create_task(follow())
     try:
-        await asyncio.wait_for(reader.opened.wait(), 10)
+        await asyncio.wait_for(reader.opened.wait(), 60)
         yield reader
     finally:
         task.cancel()

@@ -332,7 +332,7 @@ async def test_the_worker_delivers_at_once_and_releases_what_it_cannot_finish(de
     await desk.publish("a1")
     await until(lambda: receiver.events("/a") == ["a1.1"])
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     assert await desk.states(subscription) == {"a1.1": "delivered"}
 
 
@@ -372,7 +372,7 @@ async def test_results_are_settled_by_the_next_call_of_the_fan_out_while_it_call
     monkeypatch.setattr(desk.queue, "plan_and_claim", plan_and_claim)
     assert len(desk.worker._results) == 1, "they are settled by another call"
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     assert (await desk.states(subscription))["a4.1"] == "delivered"
     assert receiver.events("/a") == ["a1.1", "a2.1", "a3.1", "a4.1"]
 
@@ -390,7 +390,7 @@ async def test_results_do_not_wait_where_deliveries_wait_for_them(
         await desk.publish(f"a{number}")
     await until(lambda: len(receiver.events("/a")) == 6)
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_kept_responses_are_bounded(desk: Desk, redis: Redis, receiver: Receiver) -> None:

@@ -88,7 +88,7 @@ async def test_a_failed_attempt_is_not_retried_while_disabled(
     receiver.answers["/mine"] = slow  # type: ignore[assignment]
     await desk.publish("a1")
     delivering = asyncio.create_task(desk.deliver())
-    await asyncio.wait_for(answering.wait(), 15)
+    await asyncio.wait_for(answering.wait(), 60)
     await disable_account(desk.redis, desk.keys, account)
     await suspensions.follow()
     may_answer.set()

@@ -249,7 +249,7 @@ async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[StreamBroadcast
     await until(lambda: broadcaster.running)
     yield broadcaster
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_a_retraction_drops_queued_text_and_slow_clients_are_disconnected(
@@ -395,7 +395,7 @@ async def test_resuming_from_memory_equals_resuming_from_the_stream(redis: Redis
                 frames = broadcaster.follow(client, stream_filter, resumed, stopped=lambda: False)
                 got = b""
                 while got.count(b"data: ") < 719 - seen:
-                    got += await asyncio.wait_for(anext(frames), 10)
+                    got += await asyncio.wait_for(anext(frames), 60)
                 await frames.aclose()
             ids = [json.loads(line[6:])["id"] for line in got.split(b"\n") if line.startswith(b"data: ")]
             assert ids == [f"a{number}.1" for number in range(seen + 1, 720)]

@@ -238,18 +238,18 @@ async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_wait
         waiting, others = pull(key.token), pull(other.token)
         await until(lambda: metrics.live_clients._value.get() >= readers + 5)
         await disable_account(redis, keys, "Reading Room")
-        refused = await asyncio.wait_for(waiting, 15)
+        refused = await asyncio.wait_for(waiting, 60)
         assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
         await until(lambda: by_token.ended.is_set() and by_key.ended.is_set())
         await desk.put("a1")
         await until(lambda: by_other.ids == ["a1.1"])
-        assert (await asyncio.wait_for(others, 15)).json()["events"]
+        assert (await asyncio.wait_for(others, 60)).json()["events"]
         assert by_token.ids == by_key.ids == []
         assert await status(url, token=token) == 401
         waiting = pull(other.token)
         await until(lambda: metrics.live_clients._value.get() >= readers + 2)
         await revoke_key(redis, keys, other.id)
-        assert (await asyncio.wait_for(waiting, 15)).status_code == 401
+        assert (await asyncio.wait_for(waiting, 60)).status_code == 401
 
 
 async def test_a_key_revoked_during_its_request_opens_no_stream(

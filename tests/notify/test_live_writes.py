@@ -78,7 +78,7 @@ async def broadcasting(
     await until(lambda: broadcaster.running)
     yield broadcaster
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
 
 
 @asynccontextmanager

@@ -41,7 +41,7 @@ async def test_readers_get_no_events_that_replicas_lack(
             await until(lambda: sent == ["a3.1"])
     finally:
         stopping.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
 
 async def test_a_stream_that_could_not_be_read_is_read_again_even_without_readers(
@@ -60,4 +60,4 @@ async def test_a_stream_that_could_not_be_read_is_read_again_even_without_reader
         await until(lambda: broadcaster.running)
     finally:
         stopping.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)

@@ -232,7 +232,7 @@ async def running_hub(
 
         async def stop() -> None:
             stopping.set()
-            await asyncio.wait_for(asyncio.gather(*loops), 20)
+            await asyncio.wait_for(asyncio.gather(*loops), 60)
 
         transport = httpx.ASGITransport(app)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=SITE, timeout=20))

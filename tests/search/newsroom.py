@@ -28,7 +28,7 @@ from newswire_search.maintenance.reindex_state import Phase
 from newswire_search.maintenance.reindexing import ReindexResult, reindex
 from newswire_search.maintenance.verification import Comparison, Repair, VerificationReport, verify
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

@@ -35,7 +35,7 @@ from tests.search.conftest import Opener
 from tests.search.samples import article
 from tests.servers.elasticsearch import ElasticsearchServer
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:

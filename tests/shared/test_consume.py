@@ -98,7 +98,7 @@ async def consuming(redis: Redis, keys: Keyspace, handler: Handler, **options: A
         yield broker
     finally:
         stopping.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
@@ -417,7 +417,7 @@ async def test_stopping_finishes_the_current_batch(redis: Redis, keys: Keyspace)
     await entered.wait()
     stopping.set()
     finish.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     assert log.seen == ["a1.1"]
     assert await pending(redis, keys) == 0
     assert await redis.xinfo_consumers(keys.stream, GROUP) == []
@@ -531,7 +531,7 @@ async def test_the_dead_letters_of_every_group_are_listed_and_retried_to_its_own
         await until(lambda: log.seen == ["a9.1"])
     finally:
         stopping.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     other = keys.outcomes if stream == keys.stream else keys.stream
     assert not await redis.exists(other)
 

@@ -27,7 +27,7 @@ async def test_connections_that_nobody_has_accepted_yet_are_answered() -> None:
     server = DrainingServer(config, listener.dup())
     address = listener.getsockname()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not server.started:
             await asyncio.sleep(0.01)
     waiting = [socket.create_connection(address) for _ in range(20)]  # the loop gets no turn to accept them
@@ -38,7 +38,7 @@ async def test_connections_that_nobody_has_accepted_yet_are_answered() -> None:
     await server.shutdown([listener])
     loop = asyncio.get_running_loop()
     for client in waiting:
-        assert (await asyncio.wait_for(loop.sock_recv(client, 1000), 10)).startswith(b"HTTP/1.1 204")
+        assert (await asyncio.wait_for(loop.sock_recv(client, 1000), 60)).startswith(b"HTTP/1.1 204")
         client.close()
     server.should_exit = True
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)

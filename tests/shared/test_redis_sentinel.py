@@ -38,7 +38,7 @@ async def test_clients_follow_a_planned_a_killed_and_a_hanging_primary(watched: 
         async with asyncio.timeout(1):
             while await value(second) != b"1":  # what the former primary accepts until then is lost
                 await written_within(functions, "1")
-        assert await asyncio.wait_for(asyncio.wait({reading}), 10)
+        assert await asyncio.wait_for(asyncio.wait({reading}), 60)
         await watched.until_replicas(2)
 
         watched.send(second, signal.SIGKILL)
@@ -94,7 +94,7 @@ async def test_a_sentinel_that_missed_a_failover_does_not_send_clients_back(tmp_
     )
 
     async def located(port: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await primary.locate())[1] != port:  # one of them may be slow
                 await asyncio.sleep(0.05)
 
@@ -117,7 +117,7 @@ async def test_a_sentinel_that_missed_a_failover_does_not_send_clients_back(tmp_
 
 async def until_named(sentinel: int, port: int) -> None:
     """Wait until a Sentinel names this server."""
-    async with asyncio.timeout(20), Redis(port=sentinel, protocol=2) as redis:
+    async with asyncio.timeout(60), Redis(port=sentinel, protocol=2) as redis:
         while True:
             with suppress(RedisError, OSError):
                 if (await redis.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE))[1] == b"%d" % port:

@@ -160,4 +160,4 @@ async def test_events_are_handled_when_replicas_have_them(pair: Pair) -> None:
         await until(lambda: seen == [first, second])
     finally:
         stopping.set()
-        await asyncio.wait_for(consuming, 10)
+        await asyncio.wait_for(consuming, 60)

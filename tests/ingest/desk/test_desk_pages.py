@@ -159,8 +159,8 @@ async def test_a_time_in_the_past_asks(desk: Desk, editor: Browser) -> None:
 
 async def test_a_scheduled_article_is_shown_in_the_chosen_zone_and_cancelled(desk: Desk, editor: Browser) -> None:
     path = await new_draft(editor, title="Planned")
-    scheduled = await act(editor, path, "schedule", local="2027-03-01T06:30", zone="America/New_York")
-    assert "1 Mar 2027, 06:30 America/New_York (11:30 UTC)" in scheduled.text
+    scheduled = await act(editor, path, "schedule", local="2999-03-01T06:30", zone="America/New_York")
+    assert "1 Mar 2999, 06:30 America/New_York (11:30 UTC)" in scheduled.text
     article = scheduled.url.path
     await editor.get(f"{article}/retract{ACCOUNT}")
     await editor.post(f"{article}/retract{ACCOUNT}", revision=revision(editor), scheduled="yes")

@@ -363,7 +363,7 @@ async def test_loops_send_without_being_asked(house: House) -> None:
     stopping = asyncio.Event()
     loops = [asyncio.ensure_future(run(stopping)) for run in house.parts.loops.values()]
     await house.desk.publish("a1")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not house.mail.got:
             await asyncio.sleep(0.01)
     stopping.set()
