@@ -7,9 +7,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary
 from newswire_search.app import GROUP
-from newswire_search.feeds.index_changes import LUA, IndexState, index_state_source
+from newswire_search.feeds.index_changes import IndexState, index_state_functions, index_state_source
 
 PROCESSED = "1700000000000-0"
 
@@ -21,7 +20,7 @@ def keys(namespace: str) -> Keyspace:
 
 async def test_index_state_is_one_reply_that_names_each_change(redis: Redis, keys: Keyspace) -> None:
     names = [keys.checkpoint(GROUP), keys.unindexed_retractions, keys.last_erasure, keys.stream]
-    functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
+    functions = index_state_functions(redis, keys)
 
     async def found() -> list[object]:
         reply: list[object] = await functions.call("index_state", names, {"group": GROUP})
@@ -46,7 +45,7 @@ async def test_index_state_reports_an_error_of_another_kind(redis: Redis, keys: 
     await redis.set(keys.stream, "no stream")
     names = [keys.checkpoint(GROUP), keys.unindexed_retractions, keys.last_erasure, keys.stream]
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        await FunctionLibrary.packaged(redis, keys.namespace, LUA).call("index_state", names, {"group": GROUP})
+        await index_state_functions(redis, keys).call("index_state", names, {"group": GROUP})
 
 
 async def test_the_state_has_no_name_while_anything_is_unknown_or_erased(redis: Redis, keys: Keyspace) -> None:

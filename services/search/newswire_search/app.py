@@ -22,7 +22,7 @@ from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import reason
 from newswire.storage.replication import ReplicationBarrier
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.index_changes import index_state_source, last_modified_source
+from newswire_search.feeds.index_changes import index_state_functions, index_state_source, last_modified_source
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import index_settings
 from newswire_search.index.port import ArticleIndex
@@ -128,6 +128,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "consumer": broker.check,
             },
             brokers=[broker],
+            libraries=[index_state_functions(redis, keys)],
             state={"error_page": site.error_page},
         )
 

@@ -44,6 +44,11 @@ ReadIndexState = Callable[[], Awaitable[IndexState]]
 LastModified = Callable[[], Awaitable[datetime | None]]
 
 
+def index_state_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the function that reads the state of the index."""
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA)
+
+
 def index_state_source(
     redis: "Redis", keys: Keyspace, group: str, refresh: timedelta, *, clock: Callable[[], float] = time.monotonic
 ) -> ReadIndexState:
@@ -51,7 +56,7 @@ def index_state_source(
 
     ``refresh`` is the time after which searches see a write. Requests that arrive together share what is read after they arrived.
     """
-    functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
+    functions = index_state_functions(redis, keys)
     names = [keys.checkpoint(group), keys.unindexed_retractions, keys.last_erasure, keys.stream]
 
     async def read() -> IndexState:
