@@ -42,22 +42,3 @@ async def test_readers_get_no_events_that_replicas_lack(
     finally:
         stopping.set()
         await asyncio.wait_for(running, 60)
-
-
-async def test_a_stream_that_could_not_be_read_is_read_again_even_without_readers(
-    redis: Redis, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replication, "WAIT_MS", 10)
-    monkeypatch.setattr("newswire_notify.streaming.broadcaster.UNOBSERVED_SECONDS", 0.02)
-    barrier = ReplicationBarrier(redis, Keyspace(namespace), 1)
-    broadcaster = StreamBroadcaster(redis, Keyspace(namespace), barrier=barrier)
-    stopping = asyncio.Event()
-    running = asyncio.create_task(broadcaster.run(stopping))
-    try:
-        await asyncio.sleep(0.1)
-        assert await broadcaster.check() is not None
-        barrier.replicas = 0
-        await until(lambda: broadcaster.running)
-    finally:
-        stopping.set()
-        await asyncio.wait_for(running, 60)

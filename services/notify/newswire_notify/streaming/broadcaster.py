@@ -124,8 +124,7 @@ class StreamBroadcaster:
         ending = asyncio.create_task(self._wake_all_at(stopping))
         try:
             while not stopping.is_set():
-                # Not after an error: `check` would report it until a client connects.
-                if self.running and self._unobserved():
+                if self._unobserved():
                     await self._rest(stopping)
                     continue
                 try:
