@@ -22,7 +22,9 @@ METHODS = {
     "xpending_range": "xpending",
 }
 """Methods of the client that are not called like their command."""
-NOT_OF_REDIS = frozenset("append command copy debug pubsub discard echo keys move save sort wait watch".split())
+NOT_OF_REDIS = frozenset(
+    "append command copy debug pubsub discard echo keys move save shutdown sort wait watch".split()
+)
 """Names of commands that the sources call on other objects only."""
 NOT_OF = {"search": {"bgrewriteaof"}, "ingest": {"unlink"}, "notify": set[str]()}
 """What shared code calls for other services only, or a service on other objects only."""
