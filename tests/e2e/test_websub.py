@@ -5,7 +5,7 @@ import hmac
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import orjson
-import pytest
 from redis import Redis
 
 from newswire.keys import Keyspace
@@ -80,19 +79,27 @@ def publish(running: Running, title: str) -> str:
     return str(response.json()["id"])
 
 
-@pytest.mark.parametrize("feed", ["latest.atom", "category/Sea%20%26%20Air.xml", "search.json?q=captains"])
-def test_a_subscriber_follows_a_feed_through_a_restart(tmp_path: Path, feed: str) -> None:
+FEEDS = ("latest.atom", "category/Sea%20%26%20Air.xml", "search.json?q=captains")
+
+
+def test_subscribers_follow_their_feeds_through_a_restart(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with websub_client() as client:
+    with ExitStack() as stack:
+        clients = {feed: stack.enter_context(websub_client()) for feed in FEEDS}
+
+        def all_have(word: str) -> bool:
+            return all(any(word in content for content in client.contents) for client in clients.values())
+
         running = Running(data, "--no-samples")
         try:
             running.until_ready()
-            hub, topic = client.discover(f"{running.site}/feeds/{feed}")
-            assert hub == f"{running.site}/hub"
-            client.subscribe(hub, topic)
-            until(lambda: client.verified == ["subscribe"])
+            for feed, client in clients.items():
+                hub, topic = client.discover(f"{running.site}/feeds/{feed}")
+                assert hub == f"{running.site}/hub"
+                client.subscribe(hub, topic)
+            until(lambda: all(client.verified == ["subscribe"] for client in clients.values()))
             first = publish(running, "Quillfeather ferries")
-            until(lambda: any("Quillfeather" in content for content in client.contents))
+            until(lambda: all_have("Quillfeather"))
         finally:
             running.process.terminate()
             running.process.wait(30)
@@ -102,16 +109,16 @@ def test_a_subscriber_follows_a_feed_through_a_restart(tmp_path: Path, feed: str
         try:
             running.until_ready()
             publish(running, "Marrowdale pier")
-            until(lambda: any("Marrowdale" in content for content in client.contents))
+            until(lambda: all_have("Marrowdale"))
             httpx.delete(
                 f"{running.site}/v1/articles/{first}", headers=running.key("PUBLISHER"), trust_env=False
             ).raise_for_status()
-            until(lambda: "Quillfeather" not in client.contents[-1])
-            assert "Marrowdale" in client.contents[-1]
+            until(lambda: all("Quillfeather" not in client.contents[-1] for client in clients.values()))
+            assert all("Marrowdale" in client.contents[-1] for client in clients.values())
         finally:
             running.process.terminate()
             running.process.wait(30)
-        assert client.forged == 0
+        assert sum(client.forged for client in clients.values()) == 0
 
 
 def end_lease(running: Running, client: WebSubClient) -> None:

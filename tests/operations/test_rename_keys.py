@@ -1,5 +1,7 @@
 """All keys are renamed for another namespace, and back."""
 
+from collections.abc import Iterator
+
 import pytest
 from redis.asyncio import Redis
 
@@ -7,9 +9,17 @@ from newswire.keys import Keyspace
 from newswire_operations import rename_keys as module
 from newswire_operations.rename_keys import RenameRefusedError, rename_keys
 from newswire_operations.stores import Stores
+from tests.servers.valkey import embedded_valkey
 
 NAMES = ("articles", "stream:articles", "article:a:v:1")
 OF_DELIVERIES = ("endpoints", "deliveries:dead", "deliveries:deliveries", "articles")
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    """A server without the keys of other tests: a renaming goes through all keys."""
+    with embedded_valkey() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
 
 
 async def fill(redis: Redis, keys: Keyspace) -> set[str]:
