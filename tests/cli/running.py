@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import httpx
 
+from tests.servers.valkey import free_port
+
 T = TypeVar("T")
 START_DEADLINE = 240
 NEWSWIRE = [sys.executable, "-m", "newswire_cli.main"]
@@ -29,7 +31,7 @@ def interruptible() -> Iterator[None]:
 
 
 class Running:
-    """A running `newswire run`."""
+    """A running `newswire run`, on a port that no connection takes while it is restarted."""
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class Running:
         self.output = data_dir.parent / f"{data_dir.name}.output"
         with self.output.open("wb") as output, interruptible():
             self.process = subprocess.Popen(
-                [*command, "run", "--port", "0", "--data-dir", str(data_dir), *options],
+                [*command, "run", "--port", str(free_port()), "--data-dir", str(data_dir), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=BARE | dict(environment or {}),
