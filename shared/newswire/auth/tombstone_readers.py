@@ -13,7 +13,7 @@ from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.storage.article_records import unpack
+from newswire.storage.article_records import unpack, unresolved_documents
 from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive, DocumentUnavailableError
 
 PAGE = 1000
@@ -43,11 +43,7 @@ async def matching_entitlements(
     if not entitlements:
         return ""
     numbers = [(article_id, number) for number in range(max(1, version - MAX_VERSIONS + 1), version + 1)]
-    async with redis.pipeline(transaction=False) as pipe:
-        for number in numbers:
-            pipe.hget(keys.version(*number), "document")
-        stored = await pipe.execute()
-    found = await archive.resolve_each(numbers, stored)
+    found = await archive.resolve_each(numbers, await unresolved_documents(redis, keys, numbers))
     if any(isinstance(each, DocumentUnavailableError) for each in found):
         return " ".join(sorted({digest_of(each) for each in entitlements}))
     return await asyncio.to_thread(_matching, entitlements, [unpack(each) for each in found if isinstance(each, bytes)])

@@ -4,10 +4,10 @@ import socket
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address and does not listen yet; for port 0, to a port that nobody else uses.
+    """Return a socket that is bound to the address and does not listen yet; for port 0, to a port that is free.
 
-    The process listens once it can answer: until then, balancers go on. It holds the port meanwhile, so that nobody takes it
-    during the start.
+    The process listens once it can answer: until then, balancers go on. Until then it holds the port, so that no other process
+    takes it.
 
     Raises:
         OSError: the address cannot be used, for example because another process listens on it.

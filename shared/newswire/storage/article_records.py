@@ -163,6 +163,15 @@ async def read_article_states(redis: "Redis", keys: Keyspace, ids: Sequence[str]
     return {state.id: state for state in states if state is not None}
 
 
+async def unresolved_documents(redis: "Redis", keys: Keyspace, versions: Sequence[Numbered]) -> list[bytes | None]:
+    """Return what Redis has of the documents of these versions, in one round trip: those that are archived as pointers."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id, version in versions:
+            pipe.hget(keys.version(article_id, version), "document")
+        found: list[bytes | None] = await pipe.execute()
+    return found
+
+
 async def stored_documents(
     redis: "Redis",
     keys: Keyspace,
@@ -178,10 +187,7 @@ async def stored_documents(
     Raises:
         newswire.storage.document_archive.DocumentUnavailableError: one is archived, and the archive cannot be read.
     """
-    async with redis.pipeline(transaction=False) as pipe:
-        for article_id, version in versions:
-            pipe.hget(keys.version(article_id, version), "document")
-        found = await pipe.execute()
+    found = await unresolved_documents(redis, keys, versions)
     return await archive.resolve_all(versions, found, without_unavailable=without_unavailable)
 
 
@@ -190,11 +196,9 @@ async def version_documents(
     keys: Keyspace,
     versions: Sequence[Numbered],
     archive: DocumentArchive = NO_ARCHIVE,
-    *,
-    without_unavailable: bool = False,
 ) -> dict[Numbered, bytes]:
     """Return the existing versions as the JSON of their events' data: see `stored_documents`."""
-    found = await stored_documents(redis, keys, versions, archive, without_unavailable=without_unavailable)
+    found = await stored_documents(redis, keys, versions, archive)
     return {
         version: unpack(document) for version, document in zip(versions, found, strict=True) if document is not None
     }

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from newswire.storage.cluster_nodes import ClusterNodes
 from newswire.storage.redis_url import Address, RedisUrl
+from newswire.storage.resolving_connections import retrieve_result
 from newswire.storage.sentinels import Sentinels
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Primary:
             ]
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_all())
-            self._asking.add_done_callback(_retrieve)
+            self._asking.add_done_callback(retrieve_result)
         return await asyncio.shield(self._asking)
 
     def observe(self, history: str, spare: object) -> None:
@@ -173,7 +174,7 @@ class Primary:
                         found.append(task.result())
         finally:
             for task in asked:
-                task.add_done_callback(_retrieve)  # a late one may fail, also instead of being cancelled
+                task.add_done_callback(retrieve_result)  # a late one may fail, also instead of being cancelled
                 task.cancel()
         return found, reasons
 
@@ -204,11 +205,6 @@ def directory_of(url: RedisUrl, tag: str = "") -> Directory:
 
 def _text(address: Address) -> str:
     return f"{address[0]}:{address[1]}"
-
-
-def _retrieve(asking: "asyncio.Task[Any]") -> None:
-    if not asking.cancelled():
-        asking.exception()
 
 
 _primaries: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, str], Primary]] = (

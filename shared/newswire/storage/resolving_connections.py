@@ -27,7 +27,7 @@ class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not foll
             return
         loop = asyncio.get_running_loop()
         looking_up = loop.create_task(loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
-        looking_up.add_done_callback(_retrieve_result)
+        looking_up.add_done_callback(retrieve_result)
         _, late = await asyncio.wait({looking_up}, timeout=self.socket_connect_timeout)
         if late:
             raise TimeoutError
@@ -68,6 +68,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _retrieve_result(looking_up: "asyncio.Task[object]") -> None:
-    if not looking_up.cancelled():
-        looking_up.exception()
+def retrieve_result(task: "asyncio.Task[Any]") -> None:
+    """Retrieve the error of a task that nobody waits for: a callback. Otherwise it would be reported as unhandled."""
+    if not task.cancelled():
+        task.exception()

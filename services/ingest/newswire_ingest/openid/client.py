@@ -155,7 +155,7 @@ class OpenIdClient:
     async def _completed(self, endpoints: Endpoints, claims: dict[str, Any], access_token: object) -> dict[str, Any]:
         """Return the claims, with those of the provider's address for user information if one that decides is missing.
 
-        Providers are free to put claims about a person there alone. Without the address of the person nobody can be found; what
+        Providers are free to put claims about a person there alone. Without an address no user can be found; what
         else is missing may not be needed, as for a person who is linked already.
         """
         needed = self.provider.deciding_claims

@@ -369,9 +369,7 @@ class StreamBroadcaster:
         """Read nothing until a client connects; then begin as after a start, at the end of the stream, with its last entries."""
         self._after = None
         self._remembered, self._remembered_bytes = deque(), 0
-        self.running = (
-            True  # also if Redis could not be read before: nobody lacks anything, and the next client makes it read
-        )
+        self.running = True  # also if Redis could not be read before: without clients, there is nothing to read for
         self._connected.clear()
         await wait_for_any(self._connected, stopping)
 

@@ -13,7 +13,7 @@ from newswire_search.index.elasticsearch.stored_articles import article_in
 from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort, WordMatch
 
 _OUTAGES = ("index_closed_exception", "media_type_header_exception")
-"""Errors with status 400 that an operator mends: the second one says that the server is older than this client."""
+"""Errors with status 400 that an operator has to fix: the second one says that the server is older than this client."""
 
 
 @asynccontextmanager
