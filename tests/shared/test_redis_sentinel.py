@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from newswire.storage.redis_functions import FunctionLibrary
 from newswire.storage.redis_primary import Primary, directory_of
 from newswire.storage.redis_url import parse_redis_url
 from tests.servers.sentinel import SERVICE, Watched, lone_sentinel, watched_servers
-from tests.servers.valkey import free_port
+from tests.servers.valkey import DEADLINE_SECONDS, free_port
 
 pytestmark = pytest.mark.slow
 SOURCE = "register('put', function(keys, args) return redis.call('SET', keys[1], args.value) end)"
@@ -35,41 +34,40 @@ async def test_clients_follow_a_planned_a_killed_and_a_hanging_primary(watched: 
         await functions.call("put", ["a"], {"value": "0"})
         reading = asyncio.create_task(reader.xread({"nothing": "$"}, block=4000))
         second = await watched.fail_over()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while await value(second) != b"1":  # what the former primary accepts until then is lost
-                await written_within(functions, "1")
+                await written(functions, "1")
         assert await asyncio.wait_for(asyncio.wait({reading}), 60)
         await watched.until_replicas(2)
 
         watched.send(second, signal.SIGKILL)
         third = await watched.until_switched(second)
-        assert await written_within(functions, "2") < 3
+        await written(functions, "2")
         assert await value(third) == b"2"
 
         await asyncio.gather(*(redis.ping() for _ in range(20)))  # open connections
         watched.send(third, signal.SIGSTOP)
-        stopped = time.monotonic()
         hanging = [asyncio.create_task(functions.call("put", ["a"], {"value": "3"})) for _ in range(20)]
         fourth = await watched.until_switched(third)
-        results = await asyncio.gather(*hanging, return_exceptions=True)
-        assert time.monotonic() - stopped < 15
+        async with asyncio.timeout(DEADLINE_SECONDS):  # the server itself would never answer
+            results = await asyncio.gather(*hanging, return_exceptions=True)
         assert not [each for each in results if isinstance(each, Exception) and not isinstance(each, RedisError)]
-        assert await written_within(functions, "4") < 3
+        await written(functions, "4")
         watched.send(third, signal.SIGCONT)
         await asyncio.sleep(0)
         assert await functions.call("put", ["a"], {"value": "5"}) in ("OK", b"OK")
         assert await value(fourth) == b"5"
 
 
-async def written_within(functions: FunctionLibrary, content: str) -> float:
-    """Write until it succeeds; return the seconds that this took."""
-    start = time.monotonic()
-    while True:
-        try:
-            await functions.call("put", ["a"], {"value": content})
-            return time.monotonic() - start
-        except (RedisError, OSError):
-            await asyncio.sleep(0.05)
+async def written(functions: FunctionLibrary, content: str) -> None:
+    """Write until it succeeds."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            try:
+                await functions.call("put", ["a"], {"value": content})
+                return
+            except (RedisError, OSError):
+                await asyncio.sleep(0.05)
 
 
 async def value(port: int) -> bytes | None:
