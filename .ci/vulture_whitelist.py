@@ -98,3 +98,4 @@ thing
 reverse  # named by a string, for a worker process
 times_  # extended in place
 _._beating  # a task that nothing else refers to would be collected
+_.pack_commands  # redis-py

@@ -1,5 +1,7 @@
 """Connections to Redis that follow its primary, and the pools of them."""
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
@@ -86,13 +88,19 @@ class ReusingPool(BlockingConnectionPool):  # type: ignore[misc]
         finally:
             self._waiting -= 1
 
-    async def release(self, connection: Any) -> None:
-        """Take a connection back."""
+    def release(self, connection: Any) -> Awaitable[None]:
+        """Take a connection back.
+
+        What is returned has ended already, nearly always: redis-py would make a task of a coroutine after each pipeline.
+        """
         if self._waiting or self._in_maintenance or connection.should_reconnect():
-            await super().release(connection)
-            return
+            releasing: Awaitable[None] = super().release(connection)
+            return releasing
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)
+        released = asyncio.get_running_loop().create_future()
+        released.set_result(None)
+        return released
 
 
 class PrimaryPool(ReusingPool):

@@ -11,14 +11,15 @@ from ipaddress import ip_address
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 
+from newswire.storage.direct_connection import DirectConnection, DirectSocketConnection
 from newswire.storage.redis_url import Address
 
 
-class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not followed, see pyproject.toml
+class ResolvingConnection(DirectConnection):
     """A connection over TCP. It ends when the server is a replica: its name may lead to another server now."""
 
     async def _connect(self) -> None:
@@ -48,9 +49,13 @@ class ResolvingTLSConnection(ResolvingConnection, SSLConnection):  # type: ignor
 
 
 def resolving(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of connections, with the class that looks names up like this in place of redis-py's own."""
+    """Return the options of connections, with the classes of Newswire in place of redis-py's own."""
     of_redis = options.get("connection_class", Connection)
-    classes = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}
+    classes = {
+        Connection: ResolvingConnection,
+        SSLConnection: ResolvingTLSConnection,
+        UnixDomainSocketConnection: DirectSocketConnection,
+    }
     return {**options, "connection_class": classes.get(of_redis, of_redis)}
 
 
