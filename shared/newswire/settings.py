@@ -7,6 +7,7 @@ secrets.
 import os
 from datetime import timedelta
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, field_validator, model_validator
@@ -36,6 +37,12 @@ Commas = BeforeValidator(comma_separated)
 """For use with `NoDecode`: a setting of several values, comma-separated in the environment."""
 
 
+MAX_FILE_BYTES = 1024 * 1024
+"""Maximum size of the file of a setting."""
+_NOT_SET_IF_EMPTY = (NoneType, bool, int, float, timedelta, Path)
+"""The types of the defaults of settings for which an empty value means nothing. An empty list, or text, may be meant."""
+
+
 class SettingsError(ValueError):
     """A ``NEWSWIRE_…_FILE`` cannot be used; the message names the variable and the reason, not the value."""
 
@@ -47,15 +54,21 @@ class FilesOfSettings(PydanticBaseSettingsSource):
         """Return the content of a setting's file, or None if no file is named."""
         name = f"{self.config['env_prefix']}{field_name.upper()}"
         path = os.environ.get(f"{name}_FILE")
-        if path is None:
+        if not path:
             return None, field_name, False
-        if name in os.environ:
+        if os.environ.get(name):
             raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them")
         try:
-            text = Path(path).read_text("utf-8-sig")  # editors on Windows begin files with a mark
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+            text = content.decode("utf-8-sig")  # editors on Windows begin files with a mark
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise SettingsError(f"{name}_FILE: {path} cannot be read: {reason}") from error
+        if len(content) > MAX_FILE_BYTES:
+            raise SettingsError(f"{name}_FILE: {path} has more than {MAX_FILE_BYTES:,} bytes")
+        if not text.strip():
+            raise SettingsError(f"{name}_FILE: {path} is empty; write the value into it, or remove the variable")
         return text, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -78,8 +91,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments, then variables, then the files that variables name."""
-        return init_settings, env_settings, FilesOfSettings(settings_cls)
+        """Read arguments, then the files that variables name, then variables: an empty one does not hide its file."""
+        return init_settings, FilesOfSettings(settings_cls), env_settings
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     delivery_redis_url: SecretStr | None = None
@@ -116,7 +129,7 @@ class Settings(BaseSettings):
     """The signing secret of cursors and stream tokens, the same for all services and replicas; by default it is
     generated when first needed, and stored in Redis.
     """
-    secret_key_previous: SecretStr | None = None
+    secret_key_previous: Annotated[SecretStr, Field(min_length=32)] | None = None
     """The previous ``secret_key``: tokens signed with it are accepted while the new one is being introduced."""
     read_rate: float = Field(default=300, ge=0, le=1_000_000, allow_inf_nan=False)
     """Units per second that one client address (for IPv6, a /64) may read without a key, averaged over ten seconds, per process: an
@@ -158,11 +171,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_line_ends(cls, values: object) -> object:
-        """Remove line breaks at the ends of values: secrets that were made of files have them, and nobody sees them."""
+    def _as_meant(cls, values: object) -> object:
+        """Remove line breaks at the ends of values: secrets that were made of files have them, and nobody sees them.
+
+        Then leave out empty values where an empty one means nothing: Docker Compose makes one of ``${NAME:-}``, and a number could
+        not be read, a folder would be the current one, and a secret would be a key that everybody knows.
+        """
         if not isinstance(values, dict):
             return values
-        return {name: value.rstrip("\r\n") if isinstance(value, str) else value for name, value in values.items()}
+        read = {name: value.rstrip("\r\n") if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in read.items() if value != "" or not cls._is_unset_if_empty(name)}
+
+    @classmethod
+    def _is_unset_if_empty(cls, name: str) -> bool:
+        field = cls.model_fields.get(name)
+        return field is not None and isinstance(field.default, _NOT_SET_IF_EMPTY)
 
     @field_validator("redis_url", "delivery_redis_url")
     @classmethod
