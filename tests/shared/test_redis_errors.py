@@ -44,6 +44,9 @@ REPLIES = {
     "ERR max number of clients + cluster connections reached": "as many connections",
     "ERR Error running script: Script killed by user with FUNCTION KILL. script: note": "an operator ended",
     "ERR unknown command 'FCALL', with args beginning with: 'note' '1'": "older than version 7",
+    "ERR unknown command `FCALL`, with args beginning with: `note`, `1`, ": "older than version 7",
+    "ERR unknown command `FUNCTION`, with args beginning with: `LOAD`, ": "older than version 7",
+    "ERR Command is not available: 'FUNCTION'": "older than version 7",
     "ERR Client sent AUTH, but no password is set": "user or the password",
 }
 LIBRARY = """

@@ -6,7 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from newswire.storage.redis_errors import error_code, reason
+from newswire.storage.redis_errors import error_code, reason, unavailability
 
 
 async def durability_problem(redis: "Redis") -> str | None:
@@ -23,10 +23,13 @@ async def durability_problem(redis: "Redis") -> str | None:
 
 
 async def _settings(redis: "Redis", info: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return what decides about losses. INFO shows most; a managed server, or the permissions of the user, may forbid CONFIG."""
+    """Return what decides about losses. INFO shows most; a managed server, or the permissions of the user, may forbid CONFIG.
+
+    A managed server that shows nothing about persistence has one of its own.
+    """
     shown = {
         "appendonly": "yes" if info.get("aof_enabled") else "no",
-        "save": "unknown" if info.get("rdb_last_save_time") else "",
+        "save": "unknown" if info.get("rdb_last_save_time") or "aof_enabled" not in info else "",
         "maxmemory-policy": str(info.get("maxmemory_policy", "noeviction")),
     }
     if shown["appendonly"] == "yes":
@@ -34,9 +37,9 @@ async def _settings(redis: "Redis", info: Mapping[str, Any]) -> Mapping[str, str
     try:
         found = await redis.config_get("appendonly", "save", "maxmemory-policy")
     except ResponseError as error:
-        if error_code(error) != "NOPERM" and "unknown command" not in str(error).lower():
+        if error_code(error) != "NOPERM" and unavailability(error) is not None:
             raise
-        return shown
+        return shown  # each provider has its own words for a command that it does not offer
     return {_text(key): _text(value) for key, value in found.items()}
 
 

@@ -52,7 +52,8 @@ class MemoryGuard:
     async def measure(self) -> float:
         """Measure, and return how many bytes of the share are left."""
         memory = await self._redis.info("memory")
-        used, limit = memory["used_memory"], memory["maxmemory"]
+        # Some managed servers show neither: their limits are watched by their provider.
+        used, limit = memory.get("used_memory", 0), memory.get("maxmemory", 0)
         server = server_name(self._redis.connection_pool)
         if limit:
             metrics.redis_memory.labels(server).set(used / limit)

@@ -30,9 +30,9 @@ class PrimaryConnection(ResolvingConnection):
         await super().on_connect_check_health(check_health=check_health)
         await self.send_command("INFO", "replication", check_health=False)
         facts = dict(line.split(b":", 1) for line in _as_bytes(await self.read_response()).splitlines() if b":" in line)
-        if facts[b"role"] != b"master":
+        if facts.get(b"role", b"master") != b"master":
             raise RedisConnectionError(f"{self.host}:{self.port} is a replica", status_code="READONLY")
-        self._pool.primary.observe(facts[b"master_replid"].decode(), spare=self)
+        self._pool.primary.observe(facts.get(b"master_replid", b"").decode(), spare=self)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Read a reply. If another node of a cluster has the keys now, the call is repeated there."""

@@ -1,5 +1,6 @@
 """What the errors of Redis mean: which of them say that it cannot be used now, and why."""
 
+import re
 from dataclasses import dataclass
 
 from redis.exceptions import AuthenticationError, RedisClusterException, ResponseError
@@ -50,10 +51,13 @@ _BY_CODE = {
 _BY_TEXT = {
     "max number of clients": Unavailability("Redis has as many connections as it accepts"),
     "Script killed by user": Unavailability("an operator ended a function of Redis that took long"),
-    "unknown command 'FCALL'": Unavailability("Redis is older than version 7, or lacks functions", OPERATOR_SECONDS),
-    "unknown command 'FUNCTION'": Unavailability("Redis is older than version 7, or lacks functions", OPERATOR_SECONDS),
 }
 """By a part of an error reply whose first word is ERR."""
+_REFUSED_COMMAND = re.compile(
+    r"unknown|unsupported|not (available|supported|allowed)|disabled|forbidden", re.IGNORECASE
+)
+_OF_FUNCTIONS = re.compile(r"\b(FCALL|FUNCTION)\b")
+_NO_FUNCTIONS = Unavailability("Redis is older than version 7, or lacks functions", OPERATOR_SECONDS)
 _UNREACHABLE = Unavailability("Redis cannot be reached")
 
 
@@ -72,8 +76,13 @@ def unavailability(error: BaseException) -> Unavailability | None:
     code = error_code(error)
     if known := _BY_CODE.get(code):
         return known
-    if code == "ERR" and (by_text := next((known for text, known in _BY_TEXT.items() if text in str(error)), None)):
-        return by_text
+    if code == "ERR":
+        said = str(error)
+        if by_text := next((known for text, known in _BY_TEXT.items() if text in said), None):
+            return by_text
+        # Each server, release and provider has its own words for a command that it does not have.
+        if _OF_FUNCTIONS.search(said) and _REFUSED_COMMAND.search(said):
+            return _NO_FUNCTIONS
     if isinstance(error, AuthenticationError):  # without a code of its own, as where no password is set
         return _BY_CODE["WRONGPASS"]
     return _UNREACHABLE if isinstance(error, (RedisConnectionError, RedisTimeoutError, RedisClusterException)) else None
