@@ -12,10 +12,11 @@ from redis.exceptions import AskError, ClusterDownError, RedisError, TryAgainErr
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from newswire.keys import Keyspace
+from newswire.storage.cluster_nodes import ClusterNodes
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import unavailability
 from newswire.storage.redis_functions import Call, FunctionLibrary
-from newswire.storage.redis_url import RedisUrlError
+from newswire.storage.redis_url import RedisUrlError, parse_redis_url
 from newswire.storage.replication import ReplicationBarrier, SwitchedError
 from tests.servers.cluster import Cluster, cluster
 
@@ -84,6 +85,17 @@ async def test_clients_follow_the_slot(nodes: Cluster) -> None:
         await nodes.until_owner("t", {fourth})
         assert await repeated(lambda: put.call("put", [KEYS.key("a")], {"value": "3"})) == b"OK"
         assert await nodes.ask(fourth, "GET", KEYS.key("a")) == b"3"
+
+
+async def test_nodes_have_the_name_that_they_announce_where_certificates_are_verified(nodes: Cluster) -> None:
+    port = await nodes.owner("t")
+    await nodes.ask(port, "CONFIG", "SET", "cluster-announce-hostname", "node.example")
+    encrypted = parse_redis_url(f"rediss+cluster://127.0.0.1:{port}").options
+    async with Redis(port=port, protocol=2) as member:
+        assert (await ClusterNodes([], "t", {}).ask(member))[1] == ("127.0.0.1", port)
+        assert (await ClusterNodes([], "t", encrypted).ask(member))[1] == ("node.example", port)
+        unverified = {**encrypted, "ssl_check_hostname": False}
+        assert (await ClusterNodes([], "t", unverified).ask(member))[1] == ("127.0.0.1", port)
 
 
 async def test_nothing_happens_halfway_while_keys_are_moved_one_by_one(nodes: Cluster) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -32,6 +33,7 @@ class ClusterNodes:
         self._named = named
         self._others: set[Address] = set()
         self._options = options
+        self._by_name = options.get("connection_class") is SSLConnection and options.get("ssl_check_hostname", True)
         self._clients: dict[Address, Redis] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -57,10 +59,10 @@ class ClusterNodes:
             pipe.execute_command("CLUSTER", "NODES")  # has the epochs
             ranges, lines = await pipe.execute()
         asked = str(member.connection_pool.connection_kwargs["host"])
-        self._others = {_address(node, asked) for found in ranges for node in found[2:]}
+        self._others = {_address(node, asked, self._by_name) for found in ranges for node in found[2:]}
         for found in ranges:
             if found[0] <= self._slot <= found[1]:
-                return _epochs(lines).get(found[2][2], 0), _address(found[2], asked)
+                return _epochs(lines).get(found[2][2], 0), _address(found[2], asked, self._by_name)
         raise RedisConnectionError("the slot is on no node")
 
     def listeners(self, announced: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
@@ -80,9 +82,15 @@ class ClusterNodes:
         return self._clients[address]
 
 
-def _address(node: Sequence[Any], asked: str) -> Address:
-    """Return the address of a node in ``CLUSTER SLOTS``. Without a host, or with an unknown one, it is that of the node asked."""
+def _address(node: Sequence[Any], asked: str, by_name: bool) -> Address:
+    """Return the address of a node in ``CLUSTER SLOTS``. Without a host, or with an unknown one, it is that of the node asked.
+
+    ``by_name``: prefer the name that a node announces beside its IP address, which is what its certificate is usually for.
+    """
     host = node[0].decode() if node[0] else ""
+    if by_name and len(node) > 3:
+        announced = dict(zip(node[3][::2], node[3][1::2], strict=False))
+        host = announced.get(b"hostname", b"").decode() or host
     return (asked if host in ("", "?") else host), int(node[1])
 
 
