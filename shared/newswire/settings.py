@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     """Seconds within which the request line and headers must arrive."""
     connection_idle_timeout: float = Field(default=15.0, gt=0)
     """Seconds that a connection may stay open between two requests."""
+    proxy_idle_timeout: float = Field(default=620.0, gt=0)
+    """Like ``connection_idle_timeout``, for connections of trusted proxies, also before their first request. Longer than proxies
+    keep them (60 s to 10 minutes): one that sends a request at the moment when its connection is closed answers with 502."""
     connection_stall_timeout: float = Field(default=20.0, gt=0)
     """Seconds by which the sending of a body, or the reading of a response, may fall behind the minimum rate."""
     connection_min_rate: float = Field(default=500.0, gt=0)

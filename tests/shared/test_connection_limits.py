@@ -228,6 +228,26 @@ async def test_an_idle_connection_is_closed_despite_line_feeds(serving: Serving)
                 await asyncio.sleep(0.02)
 
 
+async def test_connections_of_a_proxy_stay_open_longer(serving: Serving) -> None:
+    limits = {"connection_idle_timeout": 0.1, "request_head_timeout": 0.1, "trusted_proxies": ["127.0.0.1"]}
+    request = b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with serving(**limits) as site:
+        of_proxy = [await site.connect(request, "127.0.0.1"), await site.connect(b"", "127.0.0.1")]
+        await of_proxy[0][0].readuntil(b"}")
+        other, _ = await site.connect(request)
+        await other.readuntil(b"}")
+        await closed(other)  # the limits were applied
+        for reader, writer in of_proxy:
+            writer.write(request)
+            assert b"200" in await reader.readuntil(b"}")
+        begun, _ = await site.connect(b"GET /small HT", "127.0.0.1")
+        assert (await answer(begun))[0] == 408  # what a proxy has begun, it completes
+    async with serving(proxy_idle_timeout=0.1) as site:
+        for sent in (request, b""):
+            reader, _ = await site.connect(sent, "127.0.0.1")
+            await closed(reader)
+
+
 async def test_a_connection_serves_one_request_after_another(serving: Serving) -> None:
     async with serving() as site:
         reader, writer = await site.connect()

@@ -68,6 +68,8 @@ class ConnectionLimits:
     head_bytes: int
     head_seconds: float
     idle_seconds: float
+    proxy_idle_seconds: float
+    """The same for connections of trusted proxies, which must be the first to close them."""
     stall_seconds: float
     """How far a body or the reading of an answer may fall behind the slowest rate."""
     min_rate: float
@@ -86,6 +88,7 @@ class ConnectionLimits:
             head_bytes=settings.request_head_bytes,
             head_seconds=settings.request_head_timeout,
             idle_seconds=settings.connection_idle_timeout,
+            proxy_idle_seconds=settings.proxy_idle_timeout,
             stall_seconds=settings.connection_stall_timeout,
             min_rate=settings.connection_min_rate,
             max_buffered_bytes=settings.connection_buffer_bytes,
@@ -136,6 +139,10 @@ class ConnectionTracker:
             self._by_address.setdefault(address, set()).add(connection)
         metrics.http_connections.set(len(self._open))
         return None
+
+    def is_of_proxy(self, connection: TrackedConnection) -> bool:
+        """Return whether a connection that was admitted is one of a trusted proxy."""
+        return self._open.get(connection, UNKNOWN) is None
 
     def remove(self, connection: TrackedConnection) -> None:
         """Remove a closed connection, admitted or not."""

@@ -261,14 +261,19 @@ class BoundedProtocol(PipeliningProtocol):
                     self._credit -= elapsed
                     if self._credit < 0:
                         self._refuse("body_rate", _timeout_problem("the rest of the body"))
+            case Phase.HEAD if self._nothing_yet and self.tracker.is_of_proxy(self):
+                if now - self.since > self.limits.proxy_idle_seconds:  # proxies open connections before they need them
+                    self.transport.close()
             case Phase.HEAD if now - self.since > self.limits.head_seconds:
                 if self._nothing_yet:
                     self.tracker.count("head_time")
                     self.transport.close()
                 else:
                     self._refuse("head_time", _timeout_problem("the rest of its request line and headers"))
-            case Phase.IDLE if now - self.since > self.limits.idle_seconds:
-                self.transport.close()
+            case Phase.IDLE:
+                of_proxy = self.tracker.is_of_proxy(self)
+                if now - self.since > (self.limits.proxy_idle_seconds if of_proxy else self.limits.idle_seconds):
+                    self.transport.close()
             case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
                 self.drop()
 
