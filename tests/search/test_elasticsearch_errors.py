@@ -1,6 +1,7 @@
 """What Elasticsearch, or a proxy in its place, refuses: an outage is waited for, and costs no article its place in the index."""
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import orjson
@@ -54,6 +55,36 @@ async def test_an_error_of_the_request_is_no_outage() -> None:
         with pytest.raises(BadRequestError):
             async with translate_errors():
                 await client.search(index="a")
+
+
+async def test_an_index_that_cannot_be_created_is_an_outage_with_its_reason() -> None:
+    """A cluster with as many shards as it may have, or a template that claims the name, rejects no article."""
+    reason = "Validation Failed: 1: this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum shards"
+    missing, none = response(404, b""), response(200, b"{}")
+    refused = {"error": {"type": "validation_exception", "reason": reason}, "status": 400}
+    answers = [item_error(404, "index_not_found_exception", "no such index"), missing, none]
+    answers += [response(400, orjson.dumps(refused)), missing]
+    async with cluster(answers, retries=0) as (client, _):
+        with pytest.raises(DependencyUnavailableError, match=r"does not create t-articles.*maximum shards"):
+            await written(client, [Retract("a", 2)])
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no write index is defined for alias [t-articles-4]. The write index may be explicitly disabled",
+        "pipeline with id [enrich] does not exist",
+    ],
+)
+async def test_an_error_of_alias_or_pipeline_is_an_outage(reason: str) -> None:
+    async with cluster([item_error(400, "illegal_argument_exception", reason)], retries=0) as (client, _):
+        with pytest.raises(DependencyUnavailableError, match=re.escape(reason[:20])):
+            await written(client, [Retract("a", 2)])
+
+
+def item_error(status: int, kind: str, reason: str) -> bytes:
+    item = {"status": status, "error": {"type": kind, "reason": reason}}
+    return response(200, orjson.dumps({"items": [{"index": item}]}))
 
 
 def limited(raw: RawServer, limit: int) -> Callable[[asyncio.StreamWriter], None]:

@@ -41,6 +41,13 @@ def _outage(error: ApiError) -> str | None:
     return None
 
 
+def reason_of(error: ApiError) -> str:
+    """Return status, type and reason of an error, for operators. The reason may quote the request."""
+    details = error.body.get("error") if isinstance(error.body, dict) else None
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return f"{error.status_code} {error.error}{f': {reason}' if reason else ''}"
+
+
 def require_complete(answer: Body) -> Body:
     """Return a response that covers every shard of the index.
 

@@ -10,7 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError
 
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import next_index_name
-from newswire_search.index.elasticsearch.responses import translate_errors
+from newswire_search.index.elasticsearch.responses import reason_of, translate_errors
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, stem_of
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,11 @@ class IndexTarget:
                 return
             if error.error == "resource_already_exists_exception":  # `newswire reindex` created it a moment earlier
                 raise DependencyUnavailableError(f"Elasticsearch: another process is creating {name}") from error
-            raise
+            # An operator has to act: the cluster has as many shards as it may, a template claims the name, and so on. No article
+            # is the cause, and none may become a dead letter.
+            raise DependencyUnavailableError(
+                f"Elasticsearch does not create {name}: {reason_of(error)}"[:500]
+            ) from error
         log.info("index created", extra={"index": name})
 
     async def names(self) -> dict[str, list[str]]:

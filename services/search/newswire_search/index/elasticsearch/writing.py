@@ -31,6 +31,8 @@ _QUOTED_TEXT = re.compile(
     r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
 )
 """What Elasticsearch quotes of an article that it rejects; removed, because logs and dead letters outlive a retraction."""
+_OF_THE_INDEX = re.compile(r"index_closed_exception|no write index is defined|pipeline with id .* does not exist")
+"""Errors with status 400 that say nothing about the article: an operator closed the index, or changed its alias or pipeline."""
 
 
 class _TooLargeError(Exception):
@@ -189,6 +191,6 @@ def _result(item: Body) -> WriteStatus | RejectedOperation:
     if status == 409:
         return WriteStatus.SUPERSEDED
     reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
-    if status == 400 and error.get("type") != "index_closed_exception":
+    if status == 400 and not _OF_THE_INDEX.search(reason):
         return RejectedOperation(reason[:500])
     raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")
