@@ -1,6 +1,9 @@
 """Conditions of a write or a read: the states, named by ETags, in which it is done (RFC 9110, sections 8.8.3 and 13.1)."""
 
+import re
 from dataclasses import dataclass
+
+_ADDED_BY_COMPRESSION = re.compile(r'^W/|-(?:gzip|br|zstd|deflate)(?="$)')
 
 
 class PreconditionError(Exception):
@@ -50,12 +53,12 @@ class Preconditions:
             raise PreconditionRequiredError(what, tag)
         if self.match is not None and (tag is None or not self.match & {tag, "*"}):
             raise PreconditionError("If-Match", what, tag)
-        if self.none_match is not None and tag is not None and {_weak(tag), "*"} & set(map(_weak, self.none_match)):
+        if self.none_match is not None and tag is not None and {tag, "*"} & self.none_match:
             raise PreconditionError("If-None-Match", what, tag)
 
     def known(self, state: str) -> bool:
         """Return whether the client has this state already."""
-        return self.none_match is not None and bool({_weak(etag(state)), "*"} & set(map(_weak, self.none_match)))
+        return self.none_match is not None and bool({etag(state), "*"} & self.none_match)
 
 
 def etag(state: str) -> str:
@@ -63,5 +66,11 @@ def etag(state: str) -> str:
     return f'"{state}"'
 
 
-def _weak(tag: str) -> str:
-    return tag.removeprefix("W/")
+def without_compression(tag: str) -> str:
+    """Return an ETag without what a proxy adds where it compresses the response.
+
+    nginx and Cloudflare make the tag a weak one, Apache and Caddy add the name of the method. Clients send back what they got. By
+    the letter, a weak tag never meets ``If-Match``; but ours name a state and not its bytes, and behind such a proxy nothing could
+    be changed.
+    """
+    return _ADDED_BY_COMPRESSION.sub("", tag)

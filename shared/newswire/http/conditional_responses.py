@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from newswire.http.compression import KeptResponse
+from newswire.preconditions import without_compression
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def response_of(
 def knows_tag(request: Request, tag: str) -> bool:
     """Return whether the client has the representation with this entity tag."""
     sent_tags = request.headers.getlist("if-none-match")
-    tags = {each.strip().removeprefix("W/") for each in ",".join(sent_tags).split(",")}
-    return not tags.isdisjoint({tag.removeprefix("W/"), "*"})
+    tags = {without_compression(each.strip()) for each in ",".join(sent_tags).split(",")}
+    return not tags.isdisjoint({without_compression(tag), "*"})
 
 
 def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:

@@ -6,7 +6,12 @@ from typing import Any
 from starlette.requests import Request
 
 from newswire.http.problems import FieldError, ProblemError, invalid, problem
-from newswire.preconditions import PreconditionError, PreconditionRequiredError, Preconditions
+from newswire.preconditions import (
+    PreconditionError,
+    PreconditionRequiredError,
+    Preconditions,
+    without_compression,
+)
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _DOCUMENTED_TAG = r'(W/)?"[!#-~]*"'
@@ -59,4 +64,4 @@ def _tags(request: Request, name: str) -> frozenset[str] | None:
         raise invalid(
             name, "is not a list of ETags", 'send an ETag as the response had it, including quotes: "2-0"; or *'
         )
-    return frozenset(re.findall(_TAG, line))
+    return frozenset(map(without_compression, re.findall(_TAG, line)))
