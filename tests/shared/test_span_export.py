@@ -1,6 +1,5 @@
 """Telemetry that cannot be sent, or is set up wrongly, keeps no process from starting or stopping."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -28,13 +27,31 @@ def test_a_process_stops_while_the_receiver_hangs() -> None:
     assert 0.4 < float(done.stdout) < 5
 
 
-_STARTING = "from newswire.observability import tracing; tracing.set_up('example'); print(tracing.is_set_up())"
+_STARTING = """
+import os
+from newswire.observability import tracing
+for wrong in (
+    {"ENDPOINT": "collector:4318"},
+    {"ENDPOINT": "http:///v1/traces"},
+    {"ENDPOINT": "https://127.0.0.1:9", "CERTIFICATE": "/nothing.pem"},
+):
+    os.environ.update({f"OTEL_EXPORTER_OTLP_{name}": value for name, value in wrong.items()})
+    tracing.set_up("example")
+del os.environ["OTEL_EXPORTER_OTLP_CERTIFICATE"]
+os.environ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"] = "many"
+tracing.set_up("example")
+print(tracing.is_set_up())
+"""
 
 
-def test_a_process_starts_with_variables_that_the_sdk_refuses_when_it_is_imported() -> None:
-    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}
-    done = subprocess.run(
-        [sys.executable, "-c", _STARTING], env=os.environ | wrong, capture_output=True, text=True, timeout=60
+def test_a_process_starts_with_variables_that_cannot_be_used_and_says_why() -> None:
+    program = f"import logging; logging.basicConfig(format='%(message)s: %(reason)s'); {_STARTING}".replace(
+        "; \n", "\n"
     )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
-    assert "the variables OTEL_… cannot be used" in done.stderr
+    *corrected, refused = done.stderr.splitlines()
+    assert ["no spans are sent" in each for each in corrected] == [True] * 3
+    assert ["begins with http://" in each for each in corrected] == [True, True, False]
+    assert "CERTIFICATE: the file /nothing.pem cannot be read" in corrected[2]
+    assert "the variables OTEL_… cannot be used" in refused

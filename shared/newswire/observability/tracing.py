@@ -54,6 +54,9 @@ def set_up(service: str) -> None:
     if (protocol := _variable("PROTOCOL")) not in ("", PROTOCOL):
         log.error("no spans are sent: OTLP by this protocol is not supported", extra={"set": protocol, "use": PROTOCOL})
         return
+    if mistake := _mistake():
+        log.error("no spans are sent: a variable of OpenTelemetry has to be corrected", extra={"reason": mistake})
+        return
     global _request_sampler
     try:
         from newswire.observability.span_export import start_exporting
@@ -198,6 +201,17 @@ def _variable(name: str) -> str:
     """Return a variable of the OTLP exporter: that of traces, else that of all signals."""
     specific = os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
     return (specific or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") or "").strip()
+
+
+def _mistake() -> str | None:
+    """Return what is wrong with the variables of the exporter, which itself would only log that each batch was lost."""
+    endpoint = _variable("ENDPOINT")
+    if endpoint and not re.match(r"https?://[^/?#]", endpoint):
+        return "OTEL_EXPORTER_OTLP_ENDPOINT begins with http:// or https://, and a host"
+    for name in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"):
+        if (path := _variable(name)) and not os.access(path, os.R_OK):
+            return f"OTEL_EXPORTER_OTLP_{name}: the file {path} cannot be read"
+    return None
 
 
 def _parts(header: str) -> tuple[str, str, int] | None:
