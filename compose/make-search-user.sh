@@ -10,7 +10,7 @@ printf 'user = "%s:%s"\n' "${ELASTIC_USERNAME:-elastic}" "$ELASTIC_PASSWORD" > "
 
 put() {  # path, body on stdin
   cat > "$folder/body"
-  curl --silent --show-error --fail-with-body --retry 5 --retry-connrefused --max-time 60 --config "$folder/curl" \
+  curl --noproxy '*' --silent --show-error --fail-with-body --retry 5 --retry-connrefused --max-time 60 --config "$folder/curl" \
     -X PUT -H 'Content-Type: application/json' --data-binary "@$folder/body" "$ELASTICSEARCH_URL/_security/$1"
   echo
 }

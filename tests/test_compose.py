@@ -138,6 +138,16 @@ def test_every_password_comes_from_the_file_that_make_writes(tmp_path: Path) -> 
     assert not re.search(r"_PASSWORD\}", text), "without it, compose would take an empty one"
 
 
+def test_health_checks_do_not_use_a_proxy() -> None:
+    """Docker sets `http_proxy` in every container where its own client has a proxy, and that one cannot reach the container."""
+    documents = [yaml.safe_load(path.read_text())["services"].values() for path in FILES[:2]]
+    checks = [str(service.get("healthcheck", {}).get("test")) for services in documents for service in services]
+    by_http = [check for check in checks if "http" in check]
+    assert len(by_http) > len(OURS)
+    for check in by_http:
+        assert "--noproxy '*'" in check.replace("\\", "") or "ProxyHandler({})" in check
+
+
 def test_no_password_is_part_of_a_command_line() -> None:
     for name, service in COMPOSE.items():
         told = f"{service.get('command')} {service.get('entrypoint')} {service.get('healthcheck')}"
