@@ -6,6 +6,7 @@ secrets.
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Self
@@ -31,6 +32,25 @@ def duration(value: object) -> object:
     if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
         return timedelta(**{units[value[-1]]: int(value[:-1])})
     return value
+
+
+def proxy_networks(written: list[str]) -> list[str]:
+    """Return addresses and networks in the form in which they are compared.
+
+    Raises:
+        ValueError: one of them is a name, or something else that no peer's address can equal.
+    """
+    if "*" in written:
+        return ["*"]
+    return [_network(each) for each in written]
+
+
+def _network(written: str) -> str:
+    try:
+        network = ip_network(written, strict=False)
+    except ValueError:
+        raise ValueError(f"{written[:50]!r} is no address, no network such as 10.0.0.0/8, and not *") from None
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 Commas = BeforeValidator(comma_separated)
@@ -123,8 +143,8 @@ class Settings(BaseSettings):
     """With ``archive_secret_access_key``, for a bucket; by default those of the environment (``AWS_…``) or of the machine."""
     archive_secret_access_key: SecretStr | None = None
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
-    trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
-    """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
+    trusted_proxies: Annotated[list[str], NoDecode, Commas, AfterValidator(proxy_networks)] = ["127.0.0.1", "::1"]
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted; ``*``: every peer."""
     secret_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     """The signing secret of cursors and stream tokens, the same for all services and replicas; by default it is
     generated when first needed, and stored in Redis.

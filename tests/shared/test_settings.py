@@ -81,6 +81,16 @@ def test_a_file_without_a_value_is_rejected(tmp_path: Path, monkeypatch: pytest.
         Settings()
 
 
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEWSWIRE_TRUSTED_PROXIES", "10.1.2.3/8, fd00::1, 127.0.0.1/32")
+    assert Settings().trusted_proxies == ["10.0.0.0/8", "fd00::1", "127.0.0.1"]
+    monkeypatch.setenv("NEWSWIRE_TRUSTED_PROXIES", "127.0.0.1,*")
+    assert Settings().trusted_proxies == ["*"]
+    monkeypatch.setenv("NEWSWIRE_TRUSTED_PROXIES", "127.0.0.1,gateway")
+    with pytest.raises(ValidationError, match="'gateway' is no address"):
+        Settings()
+
+
 def test_a_former_signing_secret_is_as_long_as_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSWIRE_SECRET_KEY_PREVIOUS", "guessed")
     with pytest.raises(ValidationError, match="secret_key_previous"):

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 UNKNOWN = "unknown"
 """The client of a connection that has no address, such as one over a Unix socket."""
 
@@ -50,7 +49,7 @@ class ProxyList:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._every = "*" in trusted
-        self._networks = [network for network in map(_network, trusted) if network is not None]
+        self._networks = [ipaddress.ip_network(each) for each in trusted if each != "*"]
 
     def __contains__(self, address: object) -> bool:
         """Return whether a peer is a trusted proxy."""
@@ -61,10 +60,3 @@ class ProxyList:
         except ValueError:
             return False
         return any(parsed in network for network in self._networks)
-
-
-def _network(written: str) -> _Network | None:
-    try:
-        return ipaddress.ip_network(written, strict=False)
-    except ValueError:  # a name, which no peer address equals
-        return None
