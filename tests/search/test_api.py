@@ -330,7 +330,7 @@ class _Down:
     get_all = complete = get
 
 
-async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str) -> None:
+async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     index: Any = _Down()
     async with client_for(index, redis, namespace) as client:
         for path, kind in (
@@ -347,6 +347,7 @@ async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str) -> Non
             assert (answer.status_code, answer.headers["content-type"]) == (503, kind)
             assert "10.0.0.7" not in answer.text
             assert "retry-after" in answer.headers
+            assert "10.0.0.7" in caplog.records[-1].reason, "operators read it in the log"  # type: ignore[attr-defined]
 
 
 async def test_openapi_lists_every_parameter_once(client: httpx.AsyncClient) -> None:

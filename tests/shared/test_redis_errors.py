@@ -47,6 +47,7 @@ REPLIES = {
     "ERR unknown command `FCALL`, with args beginning with: `note`, `1`, ": "older than version 7",
     "ERR unknown command `FUNCTION`, with args beginning with: `LOAD`, ": "older than version 7",
     "ERR Command is not available: 'FUNCTION'": "older than version 7",
+    "unsupported command 'FCALL'": "older than version 7",
     "ERR Client sent AUTH, but no password is set": "user or the password",
 }
 LIBRARY = """

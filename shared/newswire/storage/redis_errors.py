@@ -76,13 +76,12 @@ def unavailability(error: BaseException) -> Unavailability | None:
     code = error_code(error)
     if known := _BY_CODE.get(code):
         return known
-    if code == "ERR":
-        said = str(error)
-        if by_text := next((known for text, known in _BY_TEXT.items() if text in said), None):
-            return by_text
-        # Each server, release and provider has its own words for a command that it does not have.
-        if _OF_FUNCTIONS.search(said) and _REFUSED_COMMAND.search(said):
-            return _NO_FUNCTIONS
+    said = str(error)
+    if code == "ERR" and (by_text := next((known for text, known in _BY_TEXT.items() if text in said), None)):
+        return by_text
+    # Each server, release, provider and proxy has its own words for a command that it does not have.
+    if _OF_FUNCTIONS.search(said) and _REFUSED_COMMAND.search(said):
+        return _NO_FUNCTIONS
     if isinstance(error, AuthenticationError):  # without a code of its own, as where no password is set
         return _BY_CODE["WRONGPASS"]
     return _UNREACHABLE if isinstance(error, (RedisConnectionError, RedisTimeoutError, RedisClusterException)) else None

@@ -37,7 +37,7 @@ def _outage(error: ApiError) -> str | None:
     if isinstance(error, UnsupportedProductError) or not isinstance(error.body, dict):
         return f"{error.status_code} of something else in its place, as of a proxy: {error.error}"
     if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500 or error.error in _OUTAGES:
-        return f"{error.status_code} {error.error}"
+        return reason_of(error)
     return None
 
 
