@@ -14,7 +14,7 @@ from newswire_search.index.elasticsearch.responses import translate_errors
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.elasticsearch.writing import write_batch
 from newswire_search.index.models import RejectedOperation, Retract, WriteStatus
-from tests.search.test_elasticsearch_http_node import RawServer
+from tests.search.test_elasticsearch_http_node import Answer, RawServer
 from tests.search.test_elasticsearch_transport import cluster
 
 PAGE = b"<html>Sign in</html>"
@@ -62,7 +62,7 @@ async def test_an_index_that_cannot_be_created_is_an_outage_with_its_reason() ->
     reason = "Validation Failed: 1: this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum shards"
     missing, none = response(404, b""), response(200, b"{}")
     refused = {"error": {"type": "validation_exception", "reason": reason}, "status": 400}
-    answers = [item_error(404, "index_not_found_exception", "no such index"), missing, none]
+    answers: list[Answer] = [item_error(404, "index_not_found_exception", "no such index"), missing, none]
     answers += [response(400, orjson.dumps(refused)), missing]
     async with cluster(answers, retries=0) as (client, _):
         with pytest.raises(DependencyUnavailableError, match=r"does not create t-articles.*maximum shards"):

@@ -8,6 +8,7 @@ import elastic_transport
 import pytest
 from elastic_transport import ConnectionTimeout, NodeConfig
 
+from newswire_search.index.elasticsearch import http_node
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-elastic-product: Elasticsearch\r\ncontent-length: 2\r\n\r\n{}"
@@ -78,6 +79,17 @@ async def test_requests_share_a_connection() -> None:
     assert first.endswith(b'content-length: 11\r\n\r\n{"size": 1}')
     assert first.lower().count(b"content-type:") == 1
     assert b"content-length" not in second
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A balancer may have forgotten it, and drops what is sent on it without a reply."""
+    async with node_of(OK, OK, OK) as (node, raw):
+        await node.perform_request("GET", "/")
+        await node.perform_request("GET", "/")
+        assert raw.connections == 1
+        monkeypatch.setattr(http_node, "MAX_IDLE_SECONDS", -1.0)
+        await node.perform_request("GET", "/")
+        assert raw.connections == 2
 
 
 async def test_concurrent_requests_get_their_own_answers() -> None:

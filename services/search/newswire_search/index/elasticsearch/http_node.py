@@ -27,6 +27,10 @@ from prometheus_client import Counter, Histogram
 
 log = logging.getLogger("elastic_transport.node")
 
+MAX_IDLE_SECONDS = 45.0
+"""A connection that was idle for longer is not used again: balancers and NAT gateways forget idle ones after 1 to 6 minutes, and
+drop what is sent on them without a reply. A request would hang until its time is over."""
+
 
 elasticsearch_duration = Histogram(
     "newswire_elasticsearch_duration_seconds",
@@ -58,6 +62,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.reusable = False
+        self.idle_since = 0.0
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[_Response] | None = None
 
@@ -230,9 +235,12 @@ class ElasticsearchNode(AiohttpHttpNode):
         return lines
 
     async def _exchange(self, method: str, head: bytes, body: bytes, seconds: float | None) -> _Response:
+        oldest = time.monotonic() - MAX_IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
-            if connection.reusable:
+            if connection.idle_since < oldest:
+                connection.abort()
+            elif connection.reusable:
                 try:
                     return await self._ask(connection, method, head, body, seconds)
                 except _LostConnectionError:
@@ -255,6 +263,7 @@ class ElasticsearchNode(AiohttpHttpNode):
             if timer is not None:
                 timer.cancel()
         if connection.reusable:
+            connection.idle_since = time.monotonic()
             self._idle.append(connection)
         else:
             connection.abort()
