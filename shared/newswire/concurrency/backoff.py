@@ -13,7 +13,8 @@ FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 10.0
 async def pause(stopping: asyncio.Event, seconds: float) -> bool:
     """Wait, at most until stopping is set; return whether it is set."""
     try:
-        await asyncio.wait_for(stopping.wait(), seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` makes a task, and cancels it nearly each time
+            await stopping.wait()
     except TimeoutError:
         return False
     return True

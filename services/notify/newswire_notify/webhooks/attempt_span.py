@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanContext, SpanKind
 
 from newswire.observability import tracing
 from newswire_notify.deliveries.models import Attempt, ClaimedDelivery
@@ -13,15 +13,13 @@ from newswire_notify.deliveries.models import Attempt, ClaimedDelivery
 class AttemptSpan:
     """What is recorded of an attempt. Its endpoint is named by host and port: the rest of a URL may contain secrets."""
 
-    def __init__(self, recorded: Span | None, traceparent: str | None) -> None:
+    def __init__(self, recorded: Span, traceparent: str | None) -> None:
         self._recorded = recorded
-        self.traceparent = traceparent if recorded is None else tracing.header_of(recorded, traceparent)
+        self.traceparent = tracing.header_of(recorded, traceparent)
         """The header for the endpoint: it names this attempt if the attempt is recorded, else what caused the event."""
 
     def note(self, attempt: Attempt) -> None:
         """Record the result."""
-        if self._recorded is None:
-            return
         if attempt.status is not None:
             self._recorded.set_attribute("http.response.status_code", attempt.status)
         if attempt.error is not None:
@@ -30,12 +28,8 @@ class AttemptSpan:
 
 
 @contextmanager
-def attempt_span(delivery: ClaimedDelivery, traceparent: str | None) -> Iterator[AttemptSpan]:
-    """Record an attempt, where the request that caused its event is recorded."""
-    cause = tracing.sampled_context(traceparent)
-    if cause is None:
-        yield AttemptSpan(None, traceparent)
-        return
+def attempt_span(delivery: ClaimedDelivery, cause: SpanContext, traceparent: str | None) -> Iterator[AttemptSpan]:
+    """Record an attempt. ``cause``: the recorded request that caused its event, which ``traceparent`` names."""
     with tracing.span("POST", SpanKind.CLIENT, _attributes(delivery), tracing.inside(cause)) as recorded:
         yield AttemptSpan(recorded, traceparent)
 

@@ -1,6 +1,5 @@
 """One delivery attempt: a signed POST and its result."""
 
-import asyncio
 import logging
 import math
 import ssl
@@ -8,9 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
-from newswire.observability import metrics
+from newswire.concurrency.shared_timeout import SharedTimeout
+from newswire.observability import metrics, tracing
 from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
 from newswire_notify.webhooks.attempt_span import attempt_span
 from newswire_notify.webhooks.http_client import (
@@ -58,6 +59,7 @@ class Sender:
         self._http_client = http_client
         self._clock = clock
         self.timeout = timeout
+        self._limited = SharedTimeout(timeout)
 
     def hides(self, url: str) -> bool:
         """Return whether responses of an endpoint are hidden from subscribers: it is, or may be, at a private address."""
@@ -65,6 +67,15 @@ class Sender:
 
     async def send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         """POST a signed body to an endpoint. Does not raise for anything that the endpoint does."""
+        cause = tracing.sampled_context(traceparent)
+        if cause is None:
+            return await self._send(delivery, body, traceparent)
+        with attempt_span(delivery, cause, traceparent) as recorded:
+            sent = await self._send(delivery, body, recorded.traceparent)
+            recorded.note(sent.attempt)
+        return sent
+
+    async def _send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         now = self._clock()
         headers = {
             **delivery.endpoint.headers,
@@ -76,13 +87,11 @@ class Sender:
         }
         if delivery.endpoint.verified_origin:  # required after a handshake by CloudEvents' HTTP webhooks, section 4.1.1
             headers["Origin"] = delivery.endpoint.verified_origin
-        with attempt_span(delivery, traceparent) as recorded:
-            if recorded.traceparent:
-                headers["traceparent"] = recorded.traceparent
-            began = time.perf_counter()
-            sent = await self._attempt(delivery, headers, body, now)
-            metrics.webhook_attempts.labels(_result(sent.attempt)).observe(time.perf_counter() - began)
-            recorded.note(sent.attempt)
+        if traceparent:
+            headers["traceparent"] = traceparent
+        began = time.perf_counter()
+        sent = await self._attempt(delivery, headers, body, now)
+        _duration(_result(sent.attempt)).observe(time.perf_counter() - began)
         return sent
 
     async def _attempt(
@@ -94,8 +103,7 @@ class Sender:
             return Attempt(now, delivery.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
 
         try:
-            async with asyncio.timeout(self.timeout):
-                answer = await self._http_client.post(delivery.endpoint.url, headers, body)
+            answer = await self._limited.limit(self._http_client.post(delivery.endpoint.url, headers, body))
         except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
             return SendResult(self._failed(delivery, error, ended(None, failed_stage(error))))
         if self._http_client.hides(delivery.endpoint.url):
@@ -121,6 +129,10 @@ def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> st
     """Sign with an endpoint's secret and each former one that is still valid, so that receivers can migrate."""
     holding = [endpoint.secret, *(secret for secret, until in endpoint.previous if now < until)]
     return " ".join(signature(secret, message_id, now, body) for secret in holding)
+
+
+_duration = lru_cache(maxsize=64)(metrics.webhook_attempts.labels)
+"""The histogram of a result: looking it up takes as long as observing."""
 
 
 def _result(attempt: Attempt) -> str:
