@@ -23,7 +23,7 @@ ARG SERVICE
 ENV SERVICE=${SERVICE} PATH=/app/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 COPY --from=venv /app/venv /app/venv
 # A new volume takes over the owner of the folder that it is mounted on.
-RUN install -d -o 10001 -g 10001 -m 0750 /media /archive
+RUN install -d -o 10001 -g 10001 -m 0750 /media /archive && install -d -o 10001 -g 10001 -m 0700 /stream-relay
 # A numeric user needs no account, and Kubernetes' runAsNonRoot can check it.
 USER 10001:10001
 EXPOSE 8000

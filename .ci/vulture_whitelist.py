@@ -34,6 +34,7 @@ LOAD_TRUNCATED_IMAGES  # PIL.ImageFile
 
 # Members of documents that are validated, stored or answered as a whole.
 specversion
+protocol
 datacontenttype
 publishers
 reading_minutes

@@ -116,6 +116,12 @@ def test_the_archive_is_mounted_by_all_that_read_old_texts() -> None:
     assert "/archive" in made[1].split()
 
 
+def test_replicas_of_notify_can_share_one_read_of_the_stream() -> None:
+    mounted = {name for name, service in COMPOSE.items() if "stream-relay:/stream-relay" in service.get("volumes", ())}
+    assert mounted == {"notify"}
+    assert "install -d -o 10001 -g 10001 -m 0700 /stream-relay" in (ROOT / "Dockerfile").read_text()
+
+
 def test_only_the_networks_of_the_gateway_are_trusted_proxies() -> None:
     """Otherwise a reader in a private network could claim any address."""
     networks = yaml.safe_load(FILES[0].read_text())["networks"]

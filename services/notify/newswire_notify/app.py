@@ -19,13 +19,14 @@ from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.requests import RequestBroker
 from newswire.observability.audit import note_setting
-from newswire.settings import Settings
+from newswire.settings import Settings, SettingsError
 from newswire.storage.disk_erasure import keep_rewriting
 from newswire.storage.document_archive import open_archive
 from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import reason
+from newswire.storage.redis_url import parse_redis_url
 from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.deliveries import api as deliveries_api
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
@@ -47,6 +48,8 @@ from newswire_notify.portal.assembly import portal_routers
 from newswire_notify.portal.endpoint_warnings import EndpointWarnings
 from newswire_notify.problem_handlers import problem_makers
 from newswire_notify.settings import NotifySettings
+from newswire_notify.stream_relay.folder import RelayFolderError
+from newswire_notify.stream_relay.shared_stream import SharedStream, open_shared_stream
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 from newswire_notify.streaming.events_api import events_router
@@ -54,6 +57,7 @@ from newswire_notify.streaming.http_channels import described_channels
 from newswire_notify.streaming.live_api import live_router
 from newswire_notify.streaming.pull import Pull
 from newswire_notify.streaming.reach_publisher import ReachPublisher
+from newswire_notify.streaming.stream_reading import RedisStream, StreamSource
 from newswire_notify.streaming.tokens import StreamTokens
 from newswire_notify.subscriptions import admin_api
 from newswire_notify.subscriptions import api as subscriptions_api
@@ -153,8 +157,14 @@ async def service(
         readers = ReaderCounts(newsletters.newsletters, records, keys, newsletter_clock)
         reply_to_requests(requests, Audience(matcher, readers, redis, keys), keys)
         reach = ReachPublisher(broker, keys, own.site)
+        stream_source, shared_stream = stream_sources(own, records, keys, barrier)
         broadcaster = StreamBroadcaster(
-            records, keys, heartbeat=own.live_heartbeat, barrier=barrier, on_broadcast=reach.note
+            records,
+            keys,
+            heartbeat=own.live_heartbeat,
+            barrier=barrier,
+            source=stream_source,
+            on_broadcast=reach.note,
         )
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
@@ -218,6 +228,7 @@ async def service(
                 "audience requests": requests.reply_until,
                 **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.run,
+                **({"stream relay": shared_stream.run} if shared_stream else {}),
                 "live stream accounts": broadcaster.follow_accounts,
                 "live stream timers": broadcaster.timers.run,
                 "live readers": reach.run,
@@ -249,6 +260,7 @@ async def service(
                 "consumer": broker.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.check,
+                **({"stream relay": shared_stream.check} if shared_stream else {}),
                 **hub.checks,
                 **newsletters.checks,
             },
@@ -257,6 +269,27 @@ async def service(
             brokers=[broker, hub.broker],
             channels=described_channels(keys),
         )
+
+
+def stream_sources(
+    own: NotifySettings, redis: "Redis", keys: Keyspace, barrier: ReplicationBarrier
+) -> tuple[StreamSource, SharedStream | None]:
+    """Return where the live stream is read from, and what reads it together with other processes of the host, if anything.
+
+    Raises:
+        newswire.settings.SettingsError: the folder of the relay cannot be used.
+    """
+    from_redis = RedisStream(redis, keys, barrier)
+    if own.stream_relay_folder is None:
+        return from_redis, None
+    database = int(parse_redis_url(own.redis_url.get_secret_value()).options.get("db", 0))
+    try:
+        shared = open_shared_stream(
+            own.stream_relay_folder, from_redis, redis, keys, database=database, min_replicas=barrier.replicas
+        )
+    except RelayFolderError as error:
+        raise SettingsError(f"NEWSWIRE_STREAM_RELAY_FOLDER: {error}") from error
+    return shared, shared
 
 
 def as_notify_settings(settings: Settings) -> NotifySettings:

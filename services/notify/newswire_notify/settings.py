@@ -90,6 +90,8 @@ class NotifySettings(SiteSettings):
     """Of these, per API key, including the tokens made with it."""
     live_per_address: int = Field(default=100, ge=1)
     """Of these, per client address (for IPv6, per /64)."""
+    stream_relay_folder: Path | None = None
+    """A folder of the processes of one host, by which one of them reads the stream for all; without it, each reads for itself."""
 
     feeds_url: HttpUrl | None = None
     """Where the WebSub hub fetches feeds, such as search's internal address; by default the public URL."""

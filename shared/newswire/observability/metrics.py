@@ -87,6 +87,22 @@ mail_domains_slowed = Gauge(
 mail_reports = Counter("newswire_mail_reports", "Reports about mails of newsletters", ["kind"])
 live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
 live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])
+live_entries = Counter(
+    "newswire_live_entries",
+    "Stream entries that the live stream got, from Redis or from the relay of its host",
+    ["source"],
+)
+for _source in ("redis", "relay"):
+    live_entries.labels(_source)
+stream_relay_running = Gauge(
+    "newswire_stream_relay_running", "Whether this process reads the stream for the notify processes of its host"
+)
+stream_relay_followers = Gauge(
+    "newswire_stream_relay_followers", "Other processes of the host that get the stream from this one"
+)
+stream_relay_disconnects = Counter(
+    "newswire_stream_relay_disconnects", "Connections between a relay and a follower that ended", ["reason"]
+)
 
 check_up = Gauge("newswire_check_up", "Whether a check of `/status` passes", ["service", "check"])
 loop_up = Gauge("newswire_loop_up", "Whether a background loop runs", ["service", "loop"])

@@ -46,14 +46,12 @@ from newswire_notify.streaming.sse_client import (
     trimmed_frame,
 )
 from newswire_notify.streaming.stream_events import SseFrame, StreamEvent, StreamFilter, read_stream_entry, with_readers
+from newswire_notify.streaming.stream_reading import PAGE, RedisStream, StreamEntry, StreamSource
 
 log = logging.getLogger(__name__)
 
-PAGE = 200
 HISTORY_PAGE = 50
 """Entries read from the stream at a time for one client; as many wait for a slow one."""
-BLOCK_MS = 250
-"""Maximum time of a blocking read, and so the longest delay of a stop."""
 ACCOUNTS_BLOCK_MS = 1000
 """Maximum time of a blocking read of account changes, after which a flush of the server is noticed."""
 ANALYSIS_SECONDS = 60.0
@@ -81,11 +79,13 @@ class StreamBroadcaster:
         *,
         heartbeat: float = DEFAULT_HEARTBEAT_SECONDS,
         barrier: ReplicationBarrier | None = None,
+        source: StreamSource | None = None,
         on_broadcast: Callable[[str, int], None] = lambda event, readers: None,
     ) -> None:
         """Follow the stream in ``redis``; send a comment to clients after ``heartbeat`` seconds of silence.
 
         ``barrier`` confirms that replicas have the events before clients are sent any.
+        ``source`` is where new entries are read from; by default it is ``redis``.
         ``on_broadcast`` is called with each event that is sent to connected clients as it happens, and with their number.
         """
         self._on_broadcast = on_broadcast
@@ -94,6 +94,7 @@ class StreamBroadcaster:
         self._redis = redis
         self._keys = keys
         self._barrier = barrier or ReplicationBarrier(redis, keys)
+        self._source = source or RedisStream(redis, keys, self._barrier)
         self._groups: dict[tuple[str, ...], FilterGroup] = {}
         self._after: Position | None = None
         self._remembered: deque[StreamEvent] = deque()
@@ -291,17 +292,12 @@ class StreamBroadcaster:
         if self._after is None:
             await self._load_recent()
             self.running = True
-        after = format_position(self._after or BEGINNING)
-        history = await self._barrier.history()
-        answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
-        if not answer:
-            newest = parse_position(await newest_entry(self._redis, self._keys.stream))
-            if newest < parse_position(after):
-                await self._go_back(newest)
-        else:
-            await self._barrier.confirm(history)
+        after = self._after or BEGINNING
+        found = await self._source.read(after)
+        if found.newest is not None and found.newest < after:
+            await self._go_back(found.newest)
         try:
-            await self._receive(entry for _, entries in answer or () for entry in entries)
+            await self._receive(found.entries)
         finally:
             await self._write_pending()
 
@@ -321,7 +317,7 @@ class StreamBroadcaster:
         for client in self._clients():
             client.served = min(client.served, self._after)
 
-    async def _receive(self, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    async def _receive(self, entries: Iterable[StreamEntry]) -> None:
         """Decode and match entries in their order; write those that matched whenever they have taken long."""
         started = time.thread_time()
         for entry_id, fields in entries:
@@ -368,6 +364,7 @@ class StreamBroadcaster:
     async def _rest(self, stopping: asyncio.Event) -> None:
         """Read nothing until a client connects; then begin as after a start, at the end of the stream, with its last entries."""
         self._after = None
+        self._source.rest()
         self._remembered, self._remembered_bytes = deque(), 0
         self.running = True  # also if Redis could not be read before: without clients, there is nothing to read for
         self._connected.clear()
@@ -444,7 +441,7 @@ def _analyse(entry: StreamEvent, _: Deadline) -> None:
     entry.features.positions  # noqa: B018 (computed here, and kept with the entry)
 
 
-async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamEvent | None]:
+async def _decoded(page: Iterable[StreamEntry]) -> list[StreamEvent | None]:
     yielder, found = LoopYielder(), list[StreamEvent | None]()
     for entry_id, fields in page:
         found.append(read_stream_entry(entry_id, fields))

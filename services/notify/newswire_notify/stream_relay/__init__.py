@@ -1,0 +1,1 @@
+"""One read of the article stream for all notify processes of a host."""
