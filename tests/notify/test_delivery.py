@@ -1,6 +1,7 @@
 """From a published version to a signed webhook, with every failure on the way."""
 
 import asyncio
+import math
 import socket
 import time
 from datetime import UTC, datetime
@@ -11,9 +12,15 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from standardwebhooks.webhooks import Webhook
 
+from newswire.keys import Keyspace
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import NOTIFY
+from newswire.observability import metrics
 from newswire.observability.audit import COMMAND_LINE
+from newswire.storage.redis_client import open_redis
 from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult
@@ -21,6 +28,7 @@ from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublis
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
 from tests.notify.conftest import RETENTION, SITE, Desk, Receiver, until
+from tests.servers.valkey import free_port
 
 
 async def test_a_version_arrives_signed_once_per_subscription(desk: Desk, receiver: Receiver) -> None:
@@ -414,6 +422,23 @@ async def test_kept_responses_are_bounded(desk: Desk, redis: Redis, receiver: Re
     assert await redis.exists(newest)
     await desk.retract(last)
     assert not await redis.exists(newest)
+
+
+async def test_what_waits_is_unknown_while_redis_cannot_be_asked(desk: Desk, keys: Keyspace) -> None:
+    async with open_redis(f"redis://127.0.0.1:{free_port()}") as away:
+        queue = Queue(away, keys, retention=RETENTION)
+        publisher = DeliveryProgressPublisher(queue, desk.broker, keys, SITE)
+        with pytest.raises(RedisError):
+            await publisher._publish()
+        member = GroupMember(away, keys, NOTIFY)
+        metrics.consumer_lag.labels(NOTIFY.name).set(7)
+        observing = asyncio.create_task(member.keep_observing())
+        await until(lambda: REGISTRY.get_sample_value("newswire_consumer_lag_entries", {"group": NOTIFY.name}) is None)
+        observing.cancel()
+    for name in ("webhook_queue_age_seconds", "endpoints_with_work", "dead_deliveries"):
+        value = REGISTRY.get_sample_value(f"newswire_{name}")
+        assert value is not None
+        assert math.isnan(value)
 
 
 async def test_metrics_say_how_long_deliveries_wait_and_how_attempts_ended(desk: Desk, receiver: Receiver) -> None:

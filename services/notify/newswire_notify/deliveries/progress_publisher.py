@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import math
 import time
 from datetime import UTC, datetime
 
 from prometheus_client import Gauge
+from redis.exceptions import RedisError
 
 from newswire.concurrency.repetition import repeat
 from newswire.events import PROGRESSED, event_json
@@ -40,7 +42,15 @@ class DeliveryProgressPublisher:
         await repeat(self._publish, INTERVAL, stopping, log, "cannot publish delivery totals")
 
     async def _publish(self) -> None:
+        try:
+            await self._observe()
+        except (RedisError, OSError):
+            for gauge in (endpoints_waiting, metrics.webhook_queue_age, dead):
+                gauge.set(math.nan)  # nobody should take the last value for the present one
+            raise
         await self.announce()
+
+    async def _observe(self) -> None:
         endpoints = self._keys.deliveries.key("endpoints")
         endpoints_waiting.set(await self._redis.zcard(endpoints))
         first = await self._redis.zrange(endpoints, 0, 0, withscores=True)
