@@ -27,8 +27,8 @@ def comma_separated(value: object) -> object:
 
 
 def duration(value: object) -> object:
-    """Parse ``7d``, ``12h`` and ``30m``, in addition to ISO 8601 durations and seconds, which pydantic parses."""
-    units = {"d": "days", "h": "hours", "m": "minutes"}
+    """Parse ``7d``, ``12h``, ``30m`` and ``90s``, in addition to ISO 8601 durations, which pydantic parses."""
+    units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
     if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
         return timedelta(**{units[value[-1]]: int(value[:-1])})
     return value
@@ -53,6 +53,8 @@ def _network(written: str) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+"""A length of time, in the forms of `duration`."""
 Commas = BeforeValidator(comma_separated)
 """For use with `NoDecode`: a setting of several values, comma-separated in the environment."""
 
@@ -128,12 +130,12 @@ class Settings(BaseSettings):
     hub: bool = True
     """Whether notify runs the WebSub hub at ``/hub`` of the public URL. Public feeds name it."""
     data_dir: Path = Path(".newswire")
-    stream_retention: timedelta = timedelta(days=7)
+    stream_retention: Duration = timedelta(days=7)
     dead_letter_limit: int = Field(default=100, ge=0)
     """How many of the last 1,000 stream entries a consumer may reject before it stops; 0: any number."""
-    audit_retention: timedelta = timedelta(days=365)
+    audit_retention: Duration = timedelta(days=365)
     """How long entries of the audit log are kept."""
-    aof_rewrite_after: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    aof_rewrite_after: Duration = Field(default=timedelta(days=1), ge=timedelta(0))
     """How long retracted text may stay in Redis's append-only file before it is rewritten; zero: until Redis rewrites it."""
     archive_url: Annotated[str, AfterValidator(check_location)] | None = None
     """Where the texts of old versions are kept instead of Redis: ``file:///folder`` or ``s3://bucket/prefix?endpoint=…&region=…``."""
@@ -190,7 +192,7 @@ class Settings(BaseSettings):
     log_level: str = "info"
     """The least level of log lines, for all loggers and for named ones: ``warning,newswire_notify=debug``."""
     allow_volatile: bool = False
-    """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
+    """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ingest and notify do not become ready."""
 
     @model_validator(mode="before")
     @classmethod
@@ -228,11 +230,6 @@ class Settings(BaseSettings):
     def _levels(cls, value: str) -> str:
         parse_levels(value)
         return value
-
-    @field_validator("stream_retention", "audit_retention", "aof_rewrite_after", mode="before")
-    @classmethod
-    def _durations(cls, value: object) -> object:
-        return duration(value)
 
     @property
     def hub_url(self) -> str | None:

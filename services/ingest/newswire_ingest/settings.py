@@ -4,10 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from newswire.settings import Settings, duration
+from newswire.settings import Duration, Settings
 from newswire.site.settings import DEFAULT_NAME
 from newswire_ingest.openid.providers import MAX_PROVIDERS, OpenIdProvider, check_names, read_providers
 
@@ -15,7 +15,7 @@ from newswire_ingest.openid.providers import MAX_PROVIDERS, OpenIdProvider, chec
 class IngestSettings(Settings):
     """The settings of all services, and those of publishing."""
 
-    idempotency_lifetime: timedelta = timedelta(hours=24)
+    idempotency_lifetime: Duration = timedelta(hours=24)
     """How long a repeated request is recognised."""
     require_if_match: bool = False
     """Reject changes without ``If-Match`` (428)."""
@@ -31,9 +31,9 @@ class IngestSettings(Settings):
     """The space that the drafts of an account take with all revisions, compressed."""
     draft_revisions: int = Field(default=100, ge=1, le=1000)
     """Revisions kept of each draft."""
-    draft_revision_age: timedelta = timedelta(days=90)
+    draft_revision_age: Duration = timedelta(days=90)
     """How long revisions of a draft are kept; the current one is kept for as long as the draft."""
-    discarded_draft_retention: timedelta = timedelta(days=30)
+    discarded_draft_retention: Duration = timedelta(days=30)
     """How long a discarded draft can be recovered."""
     openid_providers: Annotated[
         list[OpenIdProvider], NoDecode, BeforeValidator(read_providers), AfterValidator(check_names)
@@ -57,15 +57,10 @@ class IngestSettings(Settings):
     """The space that the images of an account take, without their smaller sizes; 0 for any."""
     import_max_bytes: int = Field(default=50 * 1024 * 1024, ge=1024, le=512 * 1024 * 1024)
     """Maximum size of a file that is imported by the desk, in bytes."""
-    import_retention: timedelta = Field(default=timedelta(days=30), ge=timedelta(hours=1))
+    import_retention: Duration = Field(default=timedelta(days=30), ge=timedelta(hours=1))
     """How long imports are kept with their results; the articles stay."""
-    media_unused_after: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    media_unused_after: Duration = Field(default=timedelta(days=30), ge=timedelta(0))
     """How long an image is kept that no article and no draft uses; zero: for ever."""
-
-    @field_validator("media_unused_after", "import_retention", mode="before")
-    @classmethod
-    def _media_durations(cls, value: object) -> object:
-        return duration(value)
 
     @property
     def media_folder(self) -> Path:

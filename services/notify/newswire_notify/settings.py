@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from newswire.settings import Commas, duration
+from newswire.settings import Commas, Duration
 from newswire.site.settings import SiteSettings
 from newswire.validation.email_addresses import check_address
 from newswire_notify.deliveries.retention import Retention
@@ -30,7 +30,7 @@ class NotifySettings(SiteSettings):
     webhook_concurrency_per_endpoint: int = Field(default=8, ge=1, le=256)
     webhook_circuit_opens_after: int = Field(default=5, ge=1)
     """Failures in a row after which the circuit opens: one attempt at a time until one succeeds."""
-    webhook_disabled_after: timedelta = timedelta(days=5)
+    webhook_disabled_after: Duration = timedelta(days=5)
     """How long an endpoint may fail without a success before its subscription is disabled."""
     webhook_verification_required: bool = False
     """Whether every new webhook URL must consent, as with ``verify`` in its channel."""
@@ -41,11 +41,11 @@ class NotifySettings(SiteSettings):
     """Changes of subscriptions a second, per account and process, averaged over ten seconds; 0 is no limit."""
     subscription_bytes_per_account: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
     """Bytes of the filters, labels, URLs and headers of all subscriptions of an account, plus 64 for each filter value."""
-    delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
+    delivery_retention: Duration = Field(default=timedelta(days=7), gt=timedelta(0))
     """How long an ended delivery and its attempts can be read and replayed. A delivery that has not ended does not expire."""
     delivery_history_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
     """Memory for the ended deliveries of one subscription. Beyond it the oldest are removed early."""
-    dead_letter_retention: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))
+    dead_letter_retention: Duration = Field(default=timedelta(days=30), gt=timedelta(0))
     """How long a dead delivery can be read and retried."""
     dead_deliveries_max: int = Field(default=100_000, ge=1)
     """Dead deliveries kept in total. Beyond it the oldest are removed early."""
@@ -66,7 +66,7 @@ class NotifySettings(SiteSettings):
     """Connections, of all processes, that send to one receiving domain at a time."""
     mail_warm_up: str = ""
     """The warm-up of a new sender, ``DATE:COUNT``: so many mails on that day (UTC), twice as many on each of the next 13 days."""
-    mail_jitter: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(hours=1))
+    mail_jitter: Duration = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(hours=1))
     """Digests of one hour are spread over this time, since receivers slow down what comes all at once."""
     dkim_private_key: SecretStr | None = None
     """The RSA key (PEM) that signs mails, together with ``dkim_domain``."""
@@ -106,13 +106,6 @@ class NotifySettings(SiteSettings):
     """Of these, with callbacks at one host."""
     hub_topics_max: int = Field(default=1000, ge=1)
     """Distinct feeds with subscriptions at the hub. Each is fetched after every publication."""
-
-    @field_validator(
-        "webhook_disabled_after", "delivery_retention", "dead_letter_retention", "mail_jitter", mode="before"
-    )
-    @classmethod
-    def _durations(cls, value: object) -> object:
-        return duration(value)
 
     @field_validator("mail_sender")
     @classmethod
