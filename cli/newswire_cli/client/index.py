@@ -6,7 +6,6 @@ if no `newswire run` uses the data folder.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire_cli.client.redis import data_folder, with_stores
+from newswire.settings import SettingsError
+from newswire_cli.client.redis import data_folder, names_redis, with_stores
 from newswire_cli.local.data_dir import DataFolderInUseError, lock_data_folder
 from newswire_cli.local.valkey import ValkeyError, embedded_valkey
 from newswire_cli.terminal.console import fail, settings_problem
@@ -48,11 +48,11 @@ class OpenedIndex:
 def with_index(data_dir: Path | None, work: Callable[[Stores, OpenedIndex], Awaitable[T]]) -> T:
     """Call a function with open stores and index and return its result, or end the command with one line about the error."""
     try:
-        if data_dir is None and os.environ.get("NEWSWIRE_REDIS_URL"):
+        if data_dir is None and names_redis():
             return _with_both(None, SearchSettings(), work)
         folder = data_folder(data_dir).resolve()
         settings = SearchSettings(index="embedded", data_dir=folder)
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     if not folder.is_dir():
         fail(f"there is no folder {folder}; name another one by --data-dir, or a server by NEWSWIRE_REDIS_URL")

@@ -4,12 +4,15 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from newswire_cli.terminal.console import fail, note, settings_problem
 from newswire_operations.stores import Stores
+
+if TYPE_CHECKING:
+    from newswire.settings import Settings
 
 T = TypeVar("T")
 
@@ -28,16 +31,16 @@ def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]], *
     from redis.exceptions import RedisError
 
     from newswire.keys import Keyspace
-    from newswire.settings import Settings
+    from newswire.settings import Settings, SettingsError
     from newswire.storage.document_archive import DocumentUnavailableError
     from newswire.storage.redis_client import open_redis
     from newswire.storage.replication import ReplicationBarrier
 
     try:
-        Settings()  # a mistake in a setting is reported before a server that is not found
-        url, deliveries_url, source = _addresses(data_dir)
+        # Read first: a mistake in a setting is reported before a server that is not found.
+        url, deliveries_url, source = _addresses(data_dir, Settings())
         settings = Settings(redis_url=SecretStr(url))
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     keys = Keyspace(settings.namespace)
 
@@ -70,11 +73,17 @@ def data_folder(data_dir: Path | None) -> Path:
     return (data_dir or Path(os.environ.get("NEWSWIRE_DATA_DIR") or ".newswire")).expanduser()
 
 
-def _addresses(data_dir: Path | None) -> tuple[str, str, str]:
+def names_redis() -> bool:
+    """Return whether the environment names a server, by its address or by the file that holds it."""
+    return any(os.environ.get(name) for name in ("NEWSWIRE_REDIS_URL", "NEWSWIRE_REDIS_URL_FILE"))
+
+
+def _addresses(data_dir: Path | None, settings: "Settings") -> tuple[str, str, str]:
     """Return the addresses of the record store and the delivery store, and where they are configured."""
-    url = os.environ.get("NEWSWIRE_REDIS_URL")
-    if data_dir is None and url:
-        return url, os.environ.get("NEWSWIRE_DELIVERY_REDIS_URL") or url, "NEWSWIRE_REDIS_URL"
+    if data_dir is None and names_redis():
+        url = settings.redis_url.get_secret_value()
+        deliveries = settings.delivery_redis_url
+        return url, deliveries.get_secret_value() if deliveries else url, "NEWSWIRE_REDIS_URL"
     folder = data_folder(data_dir)
     file = folder / "redis.url"
     try:

@@ -29,7 +29,7 @@ def list_(
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List who did what, newest first, by the command line or with a key. Entries never contain secrets."""
+    """List who did what, newest first: keys, users, the command line. Entries never contain secrets."""
 
     async def work(stores: Stores) -> list[Record]:
         from newswire.observability.audit import read_page
@@ -67,6 +67,7 @@ def _record(entry: "AuditEntry") -> dict[str, Any]:
     actor = {
         "type": entry.actor.type.value,
         "key_id": entry.actor.key_id,
+        "user_id": entry.actor.user_id,
         "account": entry.actor.account,
         "address": entry.actor.address,
     }
@@ -83,7 +84,9 @@ def _record(entry: "AuditEntry") -> dict[str, Any]:
 
 def _actor(entry: Record) -> str:
     actor = entry["actor"]
-    return f"{actor['account']} ({actor['key_id']})" if actor["key_id"] else str(actor["type"])
+    if actor["key_id"]:
+        return f"{actor['account']} ({actor['key_id']})"
+    return f"user {actor['user_id']}" if actor["user_id"] else str(actor["type"])
 
 
 def _details(entry: Record) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from newswire_cli.client.http import DEFAULT_DATA_DIR, DataDir
+from newswire_cli.client.redis import names_redis
 from newswire_cli.terminal.console import settings_problem
 from newswire_cli.terminal.json_output import Json, print_json
 from newswire_cli.terminal.tables import print_table
@@ -100,7 +101,7 @@ async def _check_servers() -> list[Finding]:
         settings, search = Settings(), SearchSettings()
     except ValueError:
         return []  # the check of the settings reports it
-    if "NEWSWIRE_REDIS_URL" in os.environ or "NEWSWIRE_REDIS_URL_FILE" in os.environ:
+    if names_redis():
         findings += await _check_redis(settings)
     if any(name.startswith("NEWSWIRE_MEDIA_") for name in os.environ):
         findings.append(await _check_images())

@@ -17,12 +17,12 @@ def elasticsearch_role(
 
     from pydantic import ValidationError
 
-    from newswire.settings import Settings
+    from newswire.settings import Settings, SettingsError
     from newswire_operations.elasticsearch_role import NAME, api_key_request, role_descriptor
 
     try:
         namespace = Settings().namespace
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     say(json.dumps(api_key_request(namespace) if api_key else role_descriptor(namespace), indent=2))
     if api_key:

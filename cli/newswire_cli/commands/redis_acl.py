@@ -21,12 +21,12 @@ def redis_acl() -> None:
     """
     from pydantic import ValidationError
 
-    from newswire.settings import Settings
+    from newswire.settings import Settings, SettingsError
     from newswire_operations.redis_acl import acl_rules, operator_rules
 
     try:
         namespace = Settings().namespace
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     for user in RedisUser:
         rules = operator_rules(namespace) if user is RedisUser.COMMANDS else acl_rules(user, namespace)

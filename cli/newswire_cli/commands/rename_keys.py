@@ -18,11 +18,11 @@ def rename_keys(
     """
     from pydantic import ValidationError
 
-    from newswire.settings import Settings
+    from newswire.settings import Settings, SettingsError
 
     try:
         Settings(namespace=namespace)
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error), code=2)
 
     async def work(stores: Stores) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from newswire_cli.client.redis import DataDir, data_folder, with_stores
+from newswire_cli.client.redis import DataDir, data_folder, names_redis, with_stores
 from newswire_cli.commands.backup import STANDARD_STREAM, File, private_folder, show_progress
 from newswire_cli.terminal.console import fail, say
 from newswire_operations.stores import Stores
@@ -63,7 +63,7 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
             raise
 
     with ExitStack() as stack:
-        if data_dir is not None or not os.environ.get("NEWSWIRE_REDIS_URL"):
+        if data_dir is not None or not names_redis():
             stack.enter_context(_own_server(data_dir))
         subscriptions, readers = with_stores(data_dir, work, writes=True)
     say(

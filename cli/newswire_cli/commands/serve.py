@@ -53,9 +53,9 @@ def serve(
             log_as_json()
             factory = import_module(MODULES[service]).service
             application.run(application.serve([factory], Settings(), listener, name=f"newswire-{service}"))
-    except (IndexInUseError, SettingsError) as error:
+    except IndexInUseError as error:
         fail(str(error))
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     except KeyboardInterrupt:
         pass

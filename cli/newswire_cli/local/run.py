@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from newswire_cli.client.redis import names_redis
 from newswire_cli.local.data_dir import (
     CREDENTIALS,
     DataFolderInUseError,
@@ -38,7 +39,7 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link:
     try:
         with lock_data_folder(data_dir), listening(host, port) as listener:
             port = listener.getsockname()[1]
-            if os.environ.get("NEWSWIRE_REDIS_URL"):
+            if names_redis():
                 say("NEWSWIRE_REDIS_URL is ignored: `newswire run` starts its own server.")
             _keep_private(data_dir)
             with embedded_valkey(data_dir.resolve()) as valkey:
@@ -46,9 +47,9 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link:
                 _serve_all(listener, host, data_dir, with_samples, with_link, valkey)
     except DataFolderInUseError:
         fail(f"another `newswire run` uses {data_dir}; stop it first, or give this one its own --data-dir")
-    except (ValkeyError, SettingsError) as error:
+    except ValkeyError as error:
         fail(str(error))
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         fail(settings_problem(error))
     except KeyboardInterrupt:
         pass
@@ -58,17 +59,25 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool, with_link:
 
 
 def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> None:
-    os.environ |= {
+    own = {
         "NEWSWIRE_REDIS_URL": redis_url,
         "NEWSWIRE_DELIVERY_REDIS_URL": redis_url,
         "NEWSWIRE_INDEX": "embedded",
         "NEWSWIRE_DATA_DIR": str(data_dir),
     }
-    os.environ.setdefault("NEWSWIRE_PUBLIC_URL", _address(host, port))
-    # The hub fetches feeds from this process: the public URL may lead through a proxy, or nowhere yet.
-    os.environ.setdefault("NEWSWIRE_FEEDS_URL", _address(host, port))
-    # Otherwise any client of this server could make it call addresses inside the operator's network.
-    os.environ.setdefault("NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", "true" if is_loopback(host) else "false")
+    for name in own:
+        os.environ.pop(f"{name}_FILE", None)
+    defaults = {
+        "NEWSWIRE_PUBLIC_URL": _address(host, port),
+        # The hub fetches feeds from this process: the public URL may lead through a proxy, or nowhere yet.
+        "NEWSWIRE_FEEDS_URL": _address(host, port),
+        # Otherwise any client of this server could make it call addresses inside the operator's network.
+        "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true" if is_loopback(host) else "false",
+    }
+    os.environ |= own
+    os.environ |= {
+        name: value for name, value in defaults.items() if name not in os.environ and f"{name}_FILE" not in os.environ
+    }
 
 
 def is_loopback(host: str) -> bool:
@@ -159,9 +168,8 @@ def _welcome(
         say(f"  live       {site}/v1/stream")
         say(f"  keys       {data_dir / CREDENTIALS}{'  (just created, only you can read it)' if first_start else ''}")
         say(f"  log        {data_dir / LOG}")
-        say(
-            f"  mail       {'to the server of NEWSWIRE_SMTP_URL' if os.environ.get('NEWSWIRE_SMTP_URL') else site + '/mail'}"
-        )
+        has_server = any(os.environ.get(name) for name in ("NEWSWIRE_SMTP_URL", "NEWSWIRE_SMTP_URL_FILE"))
+        say(f"  mail       {'to the server of NEWSWIRE_SMTP_URL' if has_server else f'{site}/mail'}")
         if not private_webhooks:
             say("  webhooks   to public addresses only; NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true allows private ones too")
         elif not is_loopback(host):

@@ -11,6 +11,8 @@ from newswire.validation.characters import escaped
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from newswire.settings import SettingsError
+
 _TEXT = re.compile(r"[^\t\n]+")
 """Text between the tabs and line breaks that commands print themselves."""
 
@@ -34,8 +36,12 @@ def say(line: str = "") -> None:
     print(_TEXT.sub(lambda found: escaped(found[0]), line), flush=True)
 
 
-def settings_problem(error: "ValidationError") -> str:
+def settings_problem(error: "ValidationError | SettingsError") -> str:
     """Return one line that names the invalid settings, without their values: some are secret."""
+    from newswire.settings import SettingsError
+
+    if isinstance(error, SettingsError):
+        return str(error)
     invalid = error.errors(include_input=False)
     problems = (f"NEWSWIRE_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in invalid)
     return "these settings are invalid: " + "; ".join(problems)

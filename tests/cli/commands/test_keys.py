@@ -93,9 +93,21 @@ def test_errors_of_keys_are_one_line(start: Start, tmp_path: Path) -> None:
         assert len(answer.stderr.splitlines()) == 1, answer.stderr
 
 
-def test_an_unreachable_server_is_a_one_line_error() -> None:
-    answer = newswire("keys", "list", NEWSWIRE_REDIS_URL="redis://127.0.0.1:1/0")
+def test_a_file_can_hold_the_address_of_the_server(redis_url: str, namespace: str, tmp_path: Path) -> None:
+    address = tmp_path / "address"
+    address.write_text(f"{redis_url}\n")
+    environment = {"NEWSWIRE_REDIS_URL_FILE": str(address), "NEWSWIRE_NAMESPACE": namespace}
 
-    assert answer.returncode == 1
-    assert len(answer.stderr.splitlines()) == 1
-    assert "NEWSWIRE_REDIS_URL" in answer.stderr
+    made = newswire("keys", "create", "--account", "Tide Post", "--scope", "publish", **environment)
+    assert made.returncode == 0, made.stderr
+    assert "Tide Post" in newswire("keys", "list", **environment).stdout
+
+
+def test_an_unreachable_server_is_a_one_line_error(tmp_path: Path) -> None:
+    unreachable = {"NEWSWIRE_REDIS_URL": "redis://127.0.0.1:1/0"}
+    for environment in (unreachable, {"NEWSWIRE_REDIS_URL_FILE": str(tmp_path / "missing")}):
+        answer = newswire("keys", "list", **environment)
+
+        assert answer.returncode == 1
+        assert len(answer.stderr.splitlines()) == 1
+        assert "NEWSWIRE_REDIS_URL" in answer.stderr

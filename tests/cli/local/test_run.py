@@ -92,13 +92,18 @@ def test_the_printed_commands_work_when_pasted(start: Start, tmp_path: Path) -> 
     assert "<mark>rolling</mark>" in found[0]["highlights"]["body"][0]
 
 
-def test_samples_and_printed_commands_work_without_public_reading(tmp_path: Path) -> None:
-    running = Running(tmp_path / "data", environment={"NEWSWIRE_PUBLIC_READ": "false"})
+def test_samples_and_printed_commands_work_without_public_reading_and_with_settings_in_files(tmp_path: Path) -> None:
+    environment = {"NEWSWIRE_PUBLIC_READ": "false"}
+    values = {"PUBLIC_URL": "https://news.example", "REDIS_URL": "redis://127.0.0.1:1/0"}  # the second one is ignored
+    for name, value in values.items():
+        (tmp_path / name).write_text(value)
+        environment[f"NEWSWIRE_{name}_FILE"] = str(tmp_path / name)
+    running = Running(tmp_path / "data", environment=environment)
     try:
         told = running.until_told("q=press+rolled")
         assert told.count(" searchable after ") == 6
         publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
-        pasted(publish)
+        assert json.loads(pasted(publish))["url"].startswith("https://news.example/")
         assert until(lambda: json.loads(pasted(f"{publish.partition(' && ')[0]} && {search}"))["articles"])
     finally:
         assert running.interrupt() == 0
