@@ -114,6 +114,19 @@ def test_every_selector_chooses_the_pods_of_one_deployment(size: str) -> None:
         assert deployment["spec"]["selector"]["matchLabels"].items() <= pods[name].items()
 
 
+def test_prometheus_reads_all_metrics_from_operations_with_their_own_labels() -> None:
+    (monitor,) = of_kind("standard", "ServiceMonitor").values()
+    chosen = monitor["spec"]["selector"]["matchLabels"].items()
+    services = of_kind("standard", "Service")
+    assert [name for name, found in services.items() if chosen <= found["metadata"]["labels"].items()] == [
+        "news-newswire-operations"
+    ]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True  # else Prometheus renames `service` and `instance`
+    assert endpoint["port"] in {port["name"] for port in services["news-newswire-operations"]["spec"]["ports"]}
+    assert "operations.replicas" in refusal("operations.replicas=2")
+
+
 def test_the_operators_port_is_not_reachable_through_the_ingress() -> None:
     (ingress,) = of_kind("standard", "Ingress").values()
     (rule,) = ingress["spec"]["rules"]
