@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
 
 from newswire.key_families import families_of
 from newswire.keys import Keyspace
+from newswire.storage.direct_connection import DirectCommands
 from newswire_notify.keys import FAMILIES
 from newswire_notify.websub.changed_topics import CLAIM_MS, ChangedTopics, ClaimedTopic, Claims
 from newswire_notify.websub.keys import FAMILIES as HUB
@@ -209,9 +209,9 @@ async def test_an_update_takes_few_commands_however_many_subscribers(
         await hub.subscriptions.put(HubSubscription(LATEST, callback, hub.clock.now + 3600, "s"), None)
     await hub.quiet()
     sent: list[str] = []
-    send = AbstractConnection.send_packed_command
+    send = DirectCommands.send_packed_command
 
-    async def recorded(self: AbstractConnection, command: bytes | str | list[bytes], check_health: bool = True) -> None:
+    async def recorded(self: DirectCommands, command: bytes | str | list[bytes], check_health: bool = True) -> None:
         packed = b"".join(command) if isinstance(command, list) else command
         assert isinstance(packed, bytes)
         name = re.search(rb"\r\n([a-z]+(?:_[a-z]+)*_topics?)_", packed) or re.search(rb"\r\n([A-Z]+)\r\n", packed)
@@ -220,7 +220,7 @@ async def test_an_update_takes_few_commands_however_many_subscribers(
             sent.append(name[1].decode())
         await send(self, command, check_health)
 
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", recorded)
+    monkeypatch.setattr(DirectCommands, "send_packed_command", recorded)
     await hub.published("<feed>1</feed>")
     await until(lambda: len(hub.subscribers.pushes) == 701, 120)
     besides = [each for each in sent if each != "claim_topics"]  # it looks for work once a second

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -52,6 +53,28 @@ async def test_pipelines_of_any_size_are_answered_in_order(redis_url: str, size:
         assert (was_set, length, len(found)) == (True, size, size)
         assert isinstance(refused, ResponseError)
         assert await redis.ping()
+
+
+async def test_a_push_between_replies_is_no_reply_and_a_server_that_starts_ends_the_connection() -> None:
+    """All of it arrives at once, so only the first reply is waited for."""
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"+a\r\n>2\r\n+invalidate\r\n+b\r\n+c\r\n-LOADING Redis is loading the dataset in memory\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_redis(f"redis://127.0.0.1:{port}/0") as redis:
+            connection = redis.connection_pool.make_connection()
+            connection._reader, connection._writer = await asyncio.open_connection("127.0.0.1", port)
+            connection._parser.on_connect(connection)
+            await connection.send_command("ECHO", "a", check_health=False)
+            assert [await connection.read_response() for _ in range(2)] == [b"a", b"c"]
+            with pytest.raises(RedisConnectionError, match="loading"):
+                await connection.read_response()
+            assert not connection.is_connected
 
 
 async def test_a_server_that_reads_nothing_is_not_waited_for_longer_than_the_timeout() -> None:
