@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -186,6 +187,7 @@ def _mac(secret: bytes, purpose: Purpose, signed: bytes) -> bytes:
     return hmac.digest(_purpose_key(secret, purpose), signed, hashlib.sha256)[:_MAC_BYTES]
 
 
+@lru_cache(maxsize=64)  # of each secret, one for each purpose
 def _purpose_key(secret: bytes, purpose: Purpose) -> bytes:
     return hmac.digest(secret, b"newswire " + purpose.encode(), hashlib.sha256)
 

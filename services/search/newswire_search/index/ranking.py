@@ -104,10 +104,9 @@ def can_match_partially(query: Query) -> bool:
     return len(_optional_parts(query)) > 1
 
 
-def recency_counts(request: SearchRequest) -> bool:
+def recency_counts(query: Query, since_ms: int | None, until_ms: int | None) -> bool:
     """Return whether recent articles score more: not if the search filters by date."""
-    undated = request.since_ms is None and request.until_ms is None
-    return undated and not any(isinstance(leaf, Published) for leaf in leaves(request.query))
+    return since_ms is None and until_ms is None and not any(isinstance(leaf, Published) for leaf in leaves(query))
 
 
 def recency(published_at_ms: int, now_ms: int) -> float:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -89,9 +89,11 @@ def router(index: PublicIndexReader, answers: KeptAnswers) -> APIRouter:
         state = await answers.state() if may_be_kept else IndexState()
         if may_be_kept and (kept := answers.get(http, state)) is not None:
             return kept
-        request = SearchRequest(entitlement=entitlement) if ids else await page_request(params, entitlement, cursors)
-        if state.name is not None:
-            request = replace(request, erased={})  # such a state has no retraction that is not indexed
+        # A state with a name has no retraction that is not indexed.
+        erased: dict[int, list[str]] | None = None if state.name is None else {}
+        request = (
+            SearchRequest(entitlement=entitlement) if ids else await page_request(params, entitlement, cursors, erased)
+        )
         async with errors_as_problems():
             if ids:
                 page = await service.get_by_ids(

@@ -2,10 +2,11 @@
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -53,13 +54,18 @@ def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope
     return CursorScope(request.app.state.signed_tokens, route, caller_identity(caller), reader)
 
 
-async def page_request(params: SearchParams, entitlement: Filter | None, scope: CursorScope) -> SearchRequest:
-    """Return the page that the parameters request, within what the caller may read.
+async def page_request(
+    params: SearchParams,
+    entitlement: Filter | None,
+    scope: CursorScope,
+    erased: Mapping[int, Sequence[str]] | None = None,
+) -> SearchRequest:
+    """Return the page that the parameters request, within what the caller may read; ``erased`` is that of `SearchRequest`.
 
     Raises:
         ProblemError: 422 for invalid values, 400 for a cursor of another search or reader, 410 for an expired cursor.
     """
-    request = replace(to_request(params, entitlement), snapshot_owner=scope.reader)
+    request = to_request(params, entitlement, snapshot_owner=scope.reader, erased=erased)
     if params.cursor is None:
         return request
     after = await read_cursor(params.cursor, request, scope)
@@ -85,10 +91,9 @@ async def write_cursor(
 ) -> str:
     """Return the cursor of the page that begins at a position."""
     opened_at = position.snapshot_opened_at
-    cursor = _Cursor(
-        k=list(position.sort_key), p=position.snapshot, o=opened_at, x=list(position.seen_ids), n=request.now_ms
-    )
-    content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode(), zlib.Z_BEST_SPEED)
+    members = {"p": position.snapshot, "o": opened_at, "x": position.seen_ids or None, "n": request.now_ms}
+    cursor = {"k": position.sort_key, **{name: value for name, value in members.items() if value is not None}}
+    content = zlib.compress(orjson.dumps(cursor), zlib.Z_BEST_SPEED)  # what `_Cursor` reads
     if opened_at is not None:
         lifetime = min(lifetime, opened_at + SNAPSHOT_MAX_SECONDS - clock())
     bound_to = _bound_to(request, scope)

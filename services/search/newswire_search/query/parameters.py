@@ -2,8 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -139,9 +138,16 @@ def extra_fields(params: SearchParams) -> tuple[str, ...]:
 
 
 def to_request(
-    params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
+    params: SearchParams,
+    entitlement: Filter | None = None,
+    *,
+    snapshot_owner: str = "",
+    erased: Mapping[int, Sequence[str]] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> SearchRequest:
     """Return the first page that the parameters request, within what the caller may read; the cursor is not read here.
+
+    ``snapshot_owner`` and ``erased`` are those of `SearchRequest`.
 
     Raises:
         ProblemError: 422 for an invalid value.
@@ -157,7 +163,8 @@ def to_request(
         raise invalid("from", "is after 'to'", "swap the two")
     has_words, extra = _has_words(query), extra_fields(params)
     sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
-    request = SearchRequest(
+    aging = sort is Sort.RELEVANCE and recency_counts(query, since, until)
+    return SearchRequest(
         query=query,
         filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
         since_ms=since,
@@ -170,9 +177,10 @@ def to_request(
         else HIGHLIGHTED_CHARACTERS + 1,  # one more, to detect that the text is longer
         with_body="body" in extra,
         entitlement=entitlement,
+        now_ms=round(clock() * 1000) if aging else None,
+        snapshot_owner=snapshot_owner,
+        erased=erased,
     )
-    aging = sort is Sort.RELEVANCE and recency_counts(request)
-    return replace(request, now_ms=round(clock() * 1000)) if aging else request
 
 
 def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
