@@ -38,7 +38,6 @@ def error(status: int, kind: str) -> bytes:
         response(400, b"Bad Request", "text/plain", "none"),
         response(407, PAGE, "text/html", "none"),
         error(400, "index_closed_exception"),
-        error(400, "media_type_header_exception"),
         error(403, "cluster_block_exception"),
     ],
 )
@@ -48,6 +47,22 @@ async def test_an_outage_is_no_error_of_the_request(answer: bytes) -> None:
             with pytest.raises(DependencyUnavailableError):
                 async with translate_errors():
                     await search()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(200, b'{"version": {"distribution": "opensearch"}}', product="none"),
+        response(406, b'{"error": "Content-Type header [...] is not supported", "status": 406}', product="none"),
+        error(400, "media_type_header_exception"),
+    ],
+    ids=["OpenSearch", "OpenSearch, request with a body", "Elasticsearch 8"],
+)
+async def test_a_server_that_is_not_supported_is_named(answer: bytes) -> None:
+    async with cluster([answer], retries=0) as (client, _):
+        with pytest.raises(DependencyUnavailableError, match="older than Elasticsearch 9, or is OpenSearch"):
+            async with translate_errors():
+                await client.search(index="a", query={"match_all": {}})
 
 
 async def test_an_error_of_the_request_is_no_outage() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from elasticsearch import ApiError, TransportError, UnsupportedProductError
@@ -12,8 +13,9 @@ from newswire_search.index.elasticsearch.query import Body
 from newswire_search.index.elasticsearch.stored_articles import article_in
 from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort, WordMatch
 
-_OUTAGES = ("index_closed_exception", "media_type_header_exception")
-"""Errors with status 400 that an operator has to fix: the second one says that the server is older than this client."""
+_OUTAGES = ("index_closed_exception",)
+"""Errors with status 400 that an operator has to fix."""
+_OTHER_SERVER = "the server is older than Elasticsearch 9, or is OpenSearch, which is not supported"
 
 
 @asynccontextmanager
@@ -34,7 +36,11 @@ def _outage(error: ApiError) -> str | None:
 
     What a proxy answers in place of the server (a page to sign in, a redirect, a refusal) says nothing about the request either.
     """
-    if isinstance(error, UnsupportedProductError) or not isinstance(error.body, dict):
+    if error.status_code == HTTPStatus.NOT_ACCEPTABLE or error.error == "media_type_header_exception":
+        return f"{reason_of(error)}: {_OTHER_SERVER}"
+    if isinstance(error, UnsupportedProductError):
+        return f"{error.error}: {_OTHER_SERVER}, or it is behind a proxy that answers in its place"
+    if not isinstance(error.body, dict):
         return f"{error.status_code} of something else in its place, as of a proxy: {error.error}"
     if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500 or error.error in _OUTAGES:
         return reason_of(error)
