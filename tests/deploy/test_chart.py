@@ -130,6 +130,7 @@ def test_prometheus_reads_all_metrics_from_operations_with_their_own_labels() ->
 def test_the_operators_port_is_not_reachable_through_the_ingress() -> None:
     (ingress,) = of_kind("standard", "Ingress").values()
     (rule,) = ingress["spec"]["rules"]
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
     backend = rule["http"]["paths"][0]["backend"]["service"]
     assert (rule["host"], backend) == ("news.example", {"name": "news-newswire", "port": {"name": "http"}})
     assert of_kind("standard", "Service")["news-newswire"]["spec"]["ports"] == [

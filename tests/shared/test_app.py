@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import httpx
+import psutil
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
 from redis.asyncio import Redis
@@ -289,6 +290,13 @@ async def test_durability_is_detected_from_the_server(tmp_path: Any) -> None:
             assert await durability_problem(redis) is None
             await redis.config_set("maxmemory-policy", "allkeys-lru")
             assert "evict" in str(await durability_problem(redis))
+            await redis.set("some", os.urandom(2_000_000))
+            # A snapshot is larger, the log of the server is not.
+            psutil.Process((await redis.info("server"))["process_id"]).rlimit(psutil.RLIMIT_FSIZE, (1_000_000, -1))
+            await redis.bgsave()
+            async with asyncio.timeout(30):
+                while "cannot save" not in str(await durability_problem(redis)):
+                    await asyncio.sleep(0.02)
     async with Redis(port=1) as away:
         assert "redis" in str(await durability_problem(away))
 

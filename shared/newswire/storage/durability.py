@@ -17,6 +17,8 @@ async def durability_problem(redis: "Redis") -> str | None:
             return "redis is a replica and takes no writes: name the primary, or let Sentinel name it"
         if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
             return "redis cannot write its append-only file and refuses writes: is its disk full?"
+        if not info.get("aof_enabled") and info.get("rdb_last_bgsave_status", "ok") != "ok":
+            return "redis cannot save its data, and may refuse writes: is its disk full, or its memory?"
         return _lossy(await _settings(redis, info))
     except (RedisError, OSError) as error:
         return reason(error)
