@@ -28,7 +28,9 @@ NAVIGATION: tuple[tuple[str, str, Permission | None], ...] = (
     ("/portal", "portal", Permission.MANAGE_SUBSCRIPTIONS),
 )
 """The sections: path, text, and the permission without which they are not shown."""
-_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex"}
+_HEADERS = {"Cache-Control": "no-store, no-transform", "Referrer-Policy": "same-origin", "X-Robots-Tag": "noindex"}
+"""Cloudflare replaces e-mail addresses in pages by a placeholder and a script that the policy does not admit, unless it may not
+transform them."""
 
 _WITH_SCRIPTS = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
 """For pages with scripts; the others admit none."""

@@ -24,7 +24,7 @@ async def test_a_user_signs_in_and_out(desk: Desk, user: MakeUser) -> None:
     account = await browser.get("/account")
     assert account.status_code == 200
     assert "Ida" in account.text
-    assert account.headers["cache-control"] == "no-store"
+    assert account.headers["cache-control"] == "no-store, no-transform"
     assert (await browser.post("/sign-out")).url.path == "/sign-in"
     assert (await browser.get("/account")).url.path == "/sign-in"
 
