@@ -162,6 +162,27 @@ def test_a_scaled_service_has_no_fixed_number_of_replicas() -> None:
         assert name in of_kind("large", "PodDisruptionBudget")
 
 
+def test_a_setting_of_one_service_counts_even_if_it_is_false_and_no_variable_occurs_twice() -> None:
+    changes = "settings.PUBLIC_READ=true,search.settings.PUBLIC_READ=false,notify.settings.SHUTDOWN_DELAY=0"
+    changes += ",settings.DATA_DIR=/data,ingest.settings.TRUSTED_PROXIES=,shutdownDelay=30"
+    done = helm("template", "news", CHART, "-f", CHART / "ci/standard-values.yaml", "--set", changes)
+    variables = {}
+    for found in yaml.safe_load_all(done.stdout):
+        if found["kind"] == "Deployment":
+            (container,) = found["spec"]["template"]["spec"]["containers"]
+            names = [each["name"] for each in container.get("env", [])]
+            assert len(names) == len(set(names))  # Helm 4 refuses a second variable of the same name
+            variables[found["metadata"]["name"]] = {
+                each["name"]: each.get("value") for each in container.get("env", [])
+            }
+            if found["metadata"]["name"] == "news-newswire-gateway":
+                assert "sleep 30 &&" in container["lifecycle"]["preStop"]["exec"]["command"][2]
+    ingest, search, notify = (variables[f"news-newswire-{service}"] for service in ("ingest", "search", "notify"))
+    assert (ingest["NEWSWIRE_PUBLIC_READ"], search["NEWSWIRE_PUBLIC_READ"]) == ("true", "false")
+    assert (search["NEWSWIRE_SHUTDOWN_DELAY"], notify["NEWSWIRE_SHUTDOWN_DELAY"]) == ("30", "0")
+    assert (ingest["NEWSWIRE_TRUSTED_PROXIES"], ingest["NEWSWIRE_DATA_DIR"]) == ("", "/data")
+
+
 def test_images_in_a_bucket_need_no_volume() -> None:
     assert of_kind("large", "PersistentVolumeClaim") == {}
     (claim,) = of_kind("small", "PersistentVolumeClaim").values()
@@ -256,6 +277,7 @@ def test_what_is_missing_or_contradictory_is_said_with_its_remedy() -> None:
     )
     assert "NEWSWIRE_REDIS_URL" in refusal("settings.NEWSWIRE_REDIS_URL=x")
     assert "replica" in refusal("ingest.replica=3")
+    assert "at least ten more than shutdownDelay" in refusal("shutdownDelay=36")
 
 
 def test_the_gateway_routes_as_in_the_compose_file() -> None:

@@ -56,3 +56,10 @@ capabilities: {drop: [ALL]}
 {{- define "newswire.text" -}}
 {{- if kindIs "string" . }}{{ quote . }}{{ else }}{{ toJson . | quote }}{{ end }}
 {{- end }}
+
+{{/* Of several maps of settings one, in which the later ones count: (list .Values.settings .Values.search.settings). `merge` takes false, 0 and "" for not set. */}}
+{{- define "newswire.settings" -}}
+{{- $settings := dict }}
+{{- range . }}{{ range $setting, $value := . | default dict }}{{ $_ := set $settings $setting $value }}{{ end }}{{ end }}
+{{- toJson $settings }}
+{{- end }}
