@@ -8,18 +8,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, parse_position
+from newswire.settings import SettingsError
 from newswire.storage.replication import ReplicationBarrier
+from newswire_notify.app import service
+from newswire_notify.settings import NotifySettings
 from newswire_notify.stream_relay import follower, messages, recent_entries, shared_stream
 from newswire_notify.stream_relay.folder import RelayFolder, RelayFolderError, check_folder
 from newswire_notify.stream_relay.messages import ProtocolError, encode_entry, entries_message, read_message
 from newswire_notify.stream_relay.shared_stream import SharedStream, open_shared_stream
 from newswire_notify.streaming.stream_reading import RedisStream, StreamEntry, StreamRead
 from tests.notify.conftest import Desk, until
+from tests.notify.notify_server import served
+from tests.notify.sse_reader import following
 
 
 class CountedStream(RedisStream):
@@ -284,3 +291,25 @@ def test_the_folder_is_for_one_user(tmp_path: Path) -> None:
             stat.S_IMODE((tmp_path / "used").joinpath(RelayFolder(Path(), "a").socket_path.name).stat().st_mode)
             == 0o600
         )
+
+
+@pytest.mark.slow
+async def test_the_service_shares_reading_where_its_settings_name_a_folder(
+    redis: Redis, redis_url: str, desk: Desk, tmp_path: Path
+) -> None:
+    settings = NotifySettings(
+        redis_url=SecretStr(redis_url),
+        namespace=desk.keys.namespace,
+        allow_volatile=True,
+        stream_relay_folder=tmp_path / "relay",
+    )
+    async with served(redis, settings) as (url, _), following(url) as reader, httpx.AsyncClient(base_url=url) as http:
+        await until(lambda: list((tmp_path / "relay").glob("*.sock")) != [])
+        await desk.put("a1")
+        await until(lambda: reader.ids == ["a1.1"])
+        assert (await http.get("/status")).json()["checks"]["notify: stream relay"] == "ok"
+    assert list((tmp_path / "relay").glob("*.sock")) == []
+    (tmp_path / "relay").chmod(0o755)
+    with pytest.raises(SettingsError, match=r"NEWSWIRE_STREAM_RELAY_FOLDER: .* chmod 700"):
+        async with service(settings):
+            pass

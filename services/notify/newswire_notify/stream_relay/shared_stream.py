@@ -128,8 +128,9 @@ class SharedStream:
             lock.release()
 
     async def _follow(self, stopping: asyncio.Event) -> None:
+        hello = await self._identify(self._after)  # asks Redis, for whose delays the relay is not replaced
         async with asyncio.timeout(2 * HELLO_SECONDS):
-            follower = await follow(self._folder.socket_path, await self._identify(self._after))
+            follower = await follow(self._folder.socket_path, hello)
         try:
             if self._needed.is_set():  # else its readers left meanwhile
                 self._follower, self._reason, self._alone_since = follower, "", None
