@@ -174,7 +174,8 @@ def test_search_has_its_own_elasticsearch_user() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_of_each_service_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in COMPOSE[name]["environment"].items():
-        monkeypatch.setenv(variable, re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", str(value)))  # as .env gives a value to each
+        given = re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", str(value))  # as .env gives a value to each
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", given))
     monkeypatch.setenv("NEWSWIRE_CORS_ORIGINS", "https://news.example, https://press.example")
     settings = SETTINGS[name]()
     assert settings.cors_origins == ["https://news.example", "https://press.example"]
