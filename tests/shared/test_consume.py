@@ -445,6 +445,28 @@ async def test_lag_and_age_are_measured_during_a_backoff(redis: Redis, keys: Key
         await until(lambda: metrics.consumer_oldest_pending.labels(GROUP)._value.get() > age)
 
 
+async def test_events_that_are_handled_are_counted_and_those_that_were_erased_are_not(
+    redis: Redis, keys: Keyspace
+) -> None:
+    available = asyncio.Event()
+
+    async def handler(_: Sequence[Message]) -> None:
+        if not available.is_set():
+            raise DependencyUnavailableError("the index is away")
+
+    handled = metrics.consumer_handled.labels(GROUP)._value
+    before = handled.get()
+    async with consuming(redis, keys, handler):
+        retracted, _, _ = await put(redis, keys, *range(3))
+        async with asyncio.timeout(60):
+            while not await pending(redis, keys):
+                await asyncio.sleep(0.02)
+        await redis.xdel(keys.stream, retracted)
+        assert handled.get() == before
+        available.set()
+        await until(lambda: handled.get() == before + 2)
+
+
 async def test_a_dead_letter_has_the_times_of_its_first_read_and_its_rejection(redis: Redis, keys: Keyspace) -> None:
     calls = 0
     crash = asyncio.Event()

@@ -54,9 +54,11 @@ class AtLeastOnceMiddleware(BaseMiddleware):
                 if batch.body:
                     with handling(member, batch.body):
                         await call_next(batch)
+                    member.handled.inc(len(batch.body))
                 member.backoff_reason = None
                 return {}
             except RejectedMessagesError as error:
+                member.handled.inc(len(batch.body))
                 return error.reasons
             except (DependencyUnavailableError, RedisError, OSError) as error:
                 if is_group_lost(error) or await member.back_off(str(error) or repr(error), failures):

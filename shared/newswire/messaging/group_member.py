@@ -75,6 +75,8 @@ class GroupMember:
         self._limit = DeadLetterLimit(dead_letter_limit)
         self._functions = group_functions(redis, keys)
         self._lags = LagEstimator()
+        self.handled = metrics.consumer_handled.labels(group.name)
+        """Counts from 0 on: a group may be stuck from the start."""
 
     async def open_group(self) -> None:
         """Create the group at its checkpoint, or at the beginning of the stream, unless it exists."""

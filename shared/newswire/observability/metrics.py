@@ -25,6 +25,9 @@ consumer_lag = Gauge("newswire_consumer_lag_entries", "Stream entries that a con
 consumer_oldest_pending = Gauge(
     "newswire_consumer_oldest_pending_seconds", "Age of the oldest entry that is read but not acknowledged", ["group"]
 )
+consumer_handled = Counter(
+    "newswire_consumer_handled_entries", "Entries that a consumer has handled or rejected", ["group"]
+)
 consumer_redelivered = Counter(
     "newswire_consumer_redelivered_entries", "Entries delivered again after their consumer stopped", ["group"]
 )

@@ -29,6 +29,10 @@ HIDDEN_FAILURE = "no response: the endpoint did not respond; more is not shown f
 USER_AGENT = "Newswire-Webhooks/1"
 STAGES = ("refused-address", "timeout", "dns", "connect", "http")
 """The stages at which an attempt without a response fails, as `failed_stage` names them."""
+for _each in ("2xx", "3xx", "4xx", "5xx", *STAGES, "hidden"):
+    metrics.webhook_attempts.labels(
+        _each
+    )  # from 0 on: to `rate`, a series that begins with its first failure has no failure
 LATENCY_STEP_MS = 100
 """Response times of private addresses are rounded up to multiples of this."""
 
