@@ -21,7 +21,7 @@ from tests.cli.running import BARE, NEWSWIRE, Running
 from tests.servers.valkey import free_port
 
 KEYS = Keyspace("newswire")
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,15 @@ def heartbeat(name: str, settings: dict[str, str], log: Path) -> Iterator[tuple[
     command = [sys.executable, "-m", "bench.heartbeat", str(beat), name, str(port)]
     with _running(command, settings, port, "/status", log) as server:
         yield server, beat
+
+
+@contextmanager
+def switched(name: str, settings: dict[str, str], log: Path, control: int) -> Iterator[Server]:
+    """Run one service that `bench.switched` controls at a port."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.switched", str(control), name, str(port)]
+    with _running(command, UNLIMITED | settings, port, "/status", log) as server:
+        yield server
 
 
 @contextmanager

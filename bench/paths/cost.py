@@ -8,9 +8,11 @@ import asyncio
 import random
 import statistics
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -43,6 +45,8 @@ SERVICES = ("ingest", "search", "notify")
 PROCESSES = (*SERVICES, "Valkey", "Elasticsearch")
 
 Costs = Mapping[str, float]
+ServiceStarter = Callable[[str, dict[str, str], Path], AbstractContextManager[Server]]
+"""Runs a service, by its name, with these settings and this log."""
 
 
 async def measure(setting: Setting) -> list[Figure]:
@@ -149,13 +153,14 @@ async def _spent(setting: Setting, command: Sequence[str], name: str, articles: 
 
 @asynccontextmanager
 async def installation(
-    setting: Setting, name: str, command: Sequence[str] = NEWSWIRE, further: dict[str, str] | None = None
+    setting: Setting, name: str, command: Sequence[str] = NEWSWIRE, start: ServiceStarter | None = None
 ) -> AsyncIterator[Installation]:
-    """Run a new installation of the release that ``command`` belongs to, with further settings of all its services."""
+    """Run a new installation of the release that ``command`` belongs to; ``start``: how its services are run instead."""
     server = setting.elasticsearch()
     folder = setting.folder / name
     keys = Keyspace(f"bench-{name}")
     credentials = (server.username, server.password or "") if server.username else None
+    start = start or partial(service, command=command)
     with ExitStack() as stack:
         url = stack.enter_context(valkey(folder))
         environment = server.environment() | {
@@ -165,10 +170,7 @@ async def installation(
         }
         publisher, subscriber = (_key(command, environment, scope) for scope in ("publish", "subscribe"))
         receiver = stack.enter_context(program("receiver", folder / "receiver.log"))
-        servers = {
-            each: stack.enter_context(service(each, environment | (further or {}), folder / f"{each}.log", command))
-            for each in SERVICES
-        }
+        servers = {each: stack.enter_context(start(each, environment, folder / f"{each}.log")) for each in SERVICES}
         async with (
             open_redis(url) as redis,
             AsyncElasticsearch(server.url, basic_auth=credentials, request_timeout=60) as elasticsearch,

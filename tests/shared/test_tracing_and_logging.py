@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter, Request, Response
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -18,7 +19,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from newswire.http.application import Service, create_app
 from newswire.observability import json_logging, tracing
 from newswire.observability.repeated_lines import RepeatedLines
-from newswire.observability.span_export import EntryPointProvider, EntryPointSampler
+from newswire.observability.span_export import ConstantResource, EntryPointProvider, EntryPointSampler
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 
@@ -111,6 +112,24 @@ def test_the_operator_decides_what_is_recorded_and_not_the_caller() -> None:
         provider.add_span_processor(SimpleSpanProcessor(kept))
         request(provider.get_tracer("test"), flags)
         assert len(kept.get_finished_spans()) == count, (ratio, flags)
+
+
+def test_what_belongs_to_a_recorded_request_of_this_process_is_recorded_without_asking_again() -> None:
+    kept, provider = InMemorySpanExporter(), EntryPointProvider(sampler=ParentBasedTraceIdRatio(1.0))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("GET /", Context(), trace.SpanKind.SERVER):
+        provider.requests.inner = ParentBasedTraceIdRatio(0.0)
+        tracer.start_span("GET", kind=trace.SpanKind.CLIENT, attributes={"db.system.name": "redis"}).end()
+    request(tracer, "01")
+    part, whole = kept.get_finished_spans()
+    assert (part.parent, part.attributes) == (whole.context, {"db.system.name": "redis"})
+
+
+def test_what_spans_say_about_their_process_is_the_same_as_without_its_kept_hash() -> None:
+    plain = Resource({"service.name": "example"}, "https://opentelemetry.io/schemas/1.44.0")
+    assert ConstantResource(plain) == plain
+    assert hash(ConstantResource(plain)) == hash(plain)
 
 
 def test_calls_that_belong_to_no_request_are_not_recorded(recorded_spans: InMemorySpanExporter) -> None:

@@ -75,14 +75,33 @@ class EntryPointSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Return whether a span is recorded."""
-        if kind is SpanKind.SERVER and trace.get_current_span(parent_context).get_span_context().is_remote:
+        """Return whether a span is recorded: one inside a recorded span of this process is, without asking again."""
+        parent = trace.get_current_span(parent_context).get_span_context()
+        if parent.trace_flags.sampled and not parent.is_remote:
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, parent.trace_state)
+        if kind is SpanKind.SERVER and parent.is_remote:
             parent_context = Context()
         return self.inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
         """Return its name with that of the other sampler."""
         return f"EntryPointSampler({self.inner.get_description()})"
+
+
+class ConstantResource(Resource):
+    """What all spans of a process say about it. The exporter looks it up for each span, and a `Resource` makes JSON of itself for
+    that.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        super().__init__(resource.attributes, resource.schema_url)
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
 
 
 class EntryPointTracer(trace.Tracer):
@@ -138,7 +157,7 @@ def start_exporting(service: str) -> EntryPointSampler:
         SERVICE_VERSION: version("newswire"),
         SERVICE_INSTANCE_ID: str(uuid.uuid4()),
     }
-    resource = Resource.create(known).merge(OTELResourceDetector().detect())
+    resource = ConstantResource(Resource.create(known).merge(OTELResourceDetector().detect()))
     provider = EntryPointProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
