@@ -84,6 +84,9 @@ drill: install ## run all fault drills on a complete installation, for half an h
 drill-mails: install ## send 20,000 mails of a newsletter while notify is killed ten times, for some minutes
 	$(BIN)/python -m tests.faults.mail_drill
 
+drill-alerts: install ## break a complete installation in many ways, and check which alerts fire in a real Prometheus, for half an hour
+	$(BIN)/python -m tests.faults.alert_drill
+
 up: .env ## run the production setup in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
@@ -120,4 +123,4 @@ pin-images: ## pin the images of the compose files and Dockerfile by their curre
 
 FORCE:
 
-.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-compose drill-compose-ha up up-ha audit sbom release pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench pictures fuzz drill drill-mails drill-alerts drill-compose drill-compose-ha up up-ha audit sbom release pin-images FORCE
