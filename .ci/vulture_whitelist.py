@@ -10,6 +10,7 @@ _.datagram_received  # asyncio.DatagramProtocol
 _.readinto  # io.RawIOBase
 _.capture_signals  # uvicorn.Server
 _.force_exit
+_.expected_content_length  # uvicorn's cycle
 _.should_exit
 _.install_signal_handlers
 _.keep_alive  # uvicorn's request cycle

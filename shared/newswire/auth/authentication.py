@@ -11,6 +11,7 @@ from newswire.auth.credentials import KEY_PREFIX, Caller, Scope, authenticate
 from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_address, client_of
 from newswire.http.problems import forbidden, unauthorised
+from newswire.http.sent_headers import sent_header, sent_headers
 from newswire.observability.audit import Actor, ActorType
 
 _CACHE_SECONDS, _MAX_CACHED_CALLERS = 5.0, 1000
@@ -31,7 +32,7 @@ def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], A
 
 def request_actor(caller: Caller, request: Request) -> Actor:
     """Return the actor of a request for the audit log."""
-    return Actor(ActorType.KEY, caller.key_id, caller.account, request.client.host if request.client else None)
+    return Actor(ActorType.KEY, caller.key_id, caller.account, client_address(request.scope))
 
 
 async def reader(request: Request) -> Caller | None:
@@ -42,7 +43,7 @@ async def reader(request: Request) -> Caller | None:
     """
     if not request.app.state.settings.public_read:
         return await _admit(request, (Scope.READ,), rechecked=False)
-    if "authorization" not in request.headers:
+    if sent_header(request.scope, b"authorization") is None:
         return None
     return await _admit(request, tuple(Scope), rechecked=False)
 
@@ -51,7 +52,7 @@ reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
-    headers = request.headers.getlist("authorization")[:2]  # two are enough to know that there are too many
+    headers = sent_headers(request.scope, b"authorization")[:2]  # two are enough to know that there are too many
     if not headers:
         raise unauthorised("no key was sent")
     *others, caller = [await _bearer(request, header, rechecked) for header in headers]

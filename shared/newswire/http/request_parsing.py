@@ -13,6 +13,7 @@ import orjson
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
+from starlette.requests import ClientDisconnect
 
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
@@ -29,6 +30,7 @@ from newswire.http.problems import (
     too_large,
     unsupported_media_type,
 )
+from newswire.http.sent_headers import sent_header, sent_headers
 
 MAX_BODY_BYTES = 1024 * 1024
 PARSED_AT_ONCE_BYTES = 8 * 1024
@@ -133,10 +135,13 @@ def check_address(request: Request) -> None:
     address another resource.
     """
     raw: bytes = request.scope.get("raw_path") or b""
-    try:
-        unquote_to_bytes(raw).decode()
-    except UnicodeDecodeError:
-        raise malformed("path", "is not UTF-8 once it is decoded", "percent-encode the bytes of its UTF-8") from None
+    if b"%" in raw or not raw.isascii():
+        try:
+            unquote_to_bytes(raw).decode()
+        except UnicodeDecodeError:
+            raise malformed(
+                "path", "is not UTF-8 once it is decoded", "percent-encode the bytes of its UTF-8"
+            ) from None
     query = request.scope.get("query_string") or b""
     if not query:
         return
@@ -164,7 +169,9 @@ def check_single_headers(request: Request) -> None:
 
 def check_media_type(request: Request, *accepted: str) -> None:
     """Reject a body that is not declared as one of these types in UTF-8, uncompressed (415)."""
-    sent = request.headers.getlist("content-type")
+    sent = sent_headers(request.scope, b"content-type")
+    if sent == [JSON] and JSON in accepted and sent_header(request.scope, b"content-encoding") is None:
+        return
     if not sent:
         raise unsupported_media_type("no Content-Type was sent", *accepted)
     for value in sent:
@@ -185,12 +192,18 @@ def check_media_type(request: Request, *accepted: str) -> None:
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """Read the whole body, up to the limit (413)."""
-    announced = request.headers.get("content-length", "")
+    announced = sent_header(request.scope, b"content-length") or ""
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise too_large(limit)
+    receive = request.receive
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(chunk)
         if size > limit:
             raise too_large(limit)
@@ -249,7 +262,8 @@ def _too_deep() -> ProblemError:
 
 
 def _has_body(request: Request) -> bool:
-    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    length = sent_header(request.scope, b"content-length")
+    return length not in (None, "0") or sent_header(request.scope, b"transfer-encoding") is not None
 
 
 def parse_scalar_params(
@@ -303,7 +317,7 @@ def limit_param(sent: str | None, default: int, maximum: int) -> int:
 
 def idempotency_key(request: Request) -> str | None:
     """Return the `Idempotency-Key` header, if one was sent."""
-    key = request.headers.get("idempotency-key")
+    key = sent_header(request.scope, b"idempotency-key")
     if key is None:
         return None
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():

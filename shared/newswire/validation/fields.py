@@ -22,6 +22,8 @@ METADATA_LIMIT = 4096
 def _storable(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain a NUL character")
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -37,10 +39,15 @@ def _one_line(value: str) -> str:
 
 
 def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValidator:
-    """Return a validator of one line of text: white space is reduced to single spaces, and characters are checked."""
+    """Return a validator of one line of text: white space is reduced to single spaces, and characters are checked.
+
+    ``unfit`` must accept printable ASCII, in which most lines are written: nothing else is checked of it.
+    """
 
     def check(value: str) -> str:
-        line = _SPACES.sub(" ", value).strip()
+        if value.isascii() and value.isprintable() and len(value) <= max_length and _has_single_spaces(value):
+            return value
+        line = _SPACES.sub(" ", _storable(value)).strip()
         if len(line) > max_length:
             raise PydanticKnownError("string_too_long", {"max_length": max_length})
         if found := unfit(line):
@@ -50,6 +57,11 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
         return line
 
     return AfterValidator(check)
+
+
+def _has_single_spaces(value: str) -> bool:
+    """Return whether a text has no spaces other than single ones between words, and is not empty."""
+    return value[:1] not in ("", " ") and value[-1] != " " and "  " not in value
 
 
 def _described(max_length: int) -> WithJsonSchema:
@@ -110,9 +122,9 @@ Flag = Annotated[bool, Field(strict=True)]
 """``true`` or ``false``; no number or word in their place."""
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
-Label = Annotated[str, AfterValidator(_storable), _line_of(100, label_violation), _described(100)]
-Name = Annotated[str, AfterValidator(_storable), _line_of(200, label_violation), _described(200)]
-Headline = Annotated[str, AfterValidator(_storable), _line_of(300, headline_violation), _described(300)]
+Label = Annotated[str, _line_of(100, label_violation), _described(100)]
+Name = Annotated[str, _line_of(200, label_violation), _described(200)]
+Headline = Annotated[str, _line_of(300, headline_violation), _described(300)]
 Note = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable), AfterValidator(_prose)]
 LongNote = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_prose)]
 Url = Annotated[

@@ -1,6 +1,7 @@
 """Validation of language tags (BCP 47, RFC 5646)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from newswire.validation.rules import broken_rule
@@ -71,6 +72,7 @@ def check_language_tag(tag: str) -> str:
     raise broken_rule("is not a BCP 47 language tag", f"did you mean '{near}'? {EXAMPLE_FIX}" if near else EXAMPLE_FIX)
 
 
+@lru_cache(maxsize=1024)
 def _is_known(tag: str) -> bool:
     """Return whether a tag is well-formed (RFC 5646, section 2.2.9), and its language has no other required spelling."""
     found = _WELL_FORMED.fullmatch(tag)

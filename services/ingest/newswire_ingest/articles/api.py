@@ -11,10 +11,12 @@ from starlette.responses import Response
 from newswire.article import ArticleDraft, RetractionRequest, Tombstone
 from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
+from newswire.http.encoded_response import EncodedResponse
 from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, requested_preconditions
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid
 from newswire.http.request_parsing import JSON, NoParameters, ParsedBody, idempotency_key, json_body, single_headers
+from newswire.http.sent_headers import sent_header
 from newswire.merge_patch import MEDIA_TYPE
 from newswire.observability import metrics, tracing
 from newswire.preconditions import Preconditions, etag
@@ -174,6 +176,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
 
 
 _HEADERS = {"Cache-Control": "private, no-store"}
+_NOT_STORED = (b"cache-control", b"private, no-store")
 
 
 def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Preconditions) -> WriteCommand:
@@ -181,7 +184,7 @@ def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: P
     return WriteCommand(
         caller,
         fingerprint(raw),
-        tracing.traceparent(request.headers.get("traceparent")),
+        tracing.traceparent(sent_header(request.scope, b"traceparent")),
         IdempotencyScope(caller.account, request.method, request.url.path, key) if key else None,
         conditions,
         actor=request_actor(caller, request),
@@ -189,12 +192,12 @@ def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: P
 
 
 def _answer(result: WriteResult, *, location: bool = False) -> Response:
-    headers = dict(_HEADERS)
+    headers = [_NOT_STORED]
     if result.revision_tag:
-        headers["ETag"] = etag(result.revision_tag)
+        headers.append((b"etag", etag(result.revision_tag).encode()))
     if result.created or location:
-        headers["Location"] = f"{PATH}/{result.article_id}"
-    return Response(orjson.dumps(result.view), 201 if result.created else 200, headers, JSON)
+        headers.append((b"location", f"{PATH}/{result.article_id}".encode()))
+    return EncodedResponse(orjson.dumps(result.view), 201 if result.created else 200, headers)
 
 
 def _same_external_id(named: str, draft: ArticleDraft) -> str:

@@ -172,9 +172,8 @@ def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     folded = fold(title)
     if folded.isascii():
-        words = _NOT_IN_ASCII_SLUGS.sub("-", folded).strip("-")
-    else:
-        words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in folded).split())
+        return _NOT_IN_ASCII_SLUGS.sub("-", folded).strip("-")[:MAX_SLUG_CHARS].rstrip("-") or "article"
+    words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in folded).split())
     end = MAX_SLUG_CHARS
     while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not separated from its combining marks
         end -= 1

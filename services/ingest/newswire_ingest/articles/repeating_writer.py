@@ -85,7 +85,9 @@ class RepeatingWriter:
     async def _call(self, calls: Sequence[Call], more: Mapping[str, Any]) -> list[Any]:
         return await self._functions.call_all(
             [
-                call._replace(arguments={**call.arguments, **more}) if call.function in _COMPARED else call
+                Call(call.function, call.keys, {**call.arguments, **more}, call.texts)
+                if call.function in _COMPARED
+                else call
                 for call in calls
             ]
         )

@@ -25,6 +25,7 @@ from newswire_ingest.labels.repository import label_lines
 from newswire_ingest.media.repository import USES, media_names
 
 WriteMode = Literal["create", "upsert", "change"]
+_SCHEMA = str(INGEST_SCHEMA)
 LUA = LuaSource("newswire_ingest.articles", "publish", (CALLER_IS_BARRED, "limits", "labels", *USES))
 
 
@@ -44,7 +45,10 @@ class ArticleStore(ArticleReader):
         archive: DocumentArchive = NO_ARCHIVE,
     ) -> None:
         super().__init__(redis, keys, archive)
-        self._lifetime = int(idempotency_lifetime.total_seconds())
+        self._lifetime = str(int(idempotency_lifetime.total_seconds()))
+        self._labels, self._media = keys.key("labels", ""), media_names(keys)
+        self._prefix = keys.article("")
+        self._fixed_keys = (keys.articles, keys.due, keys.stream)
         self.functions = publishing_functions(redis, keys)
         self.writer = RepeatingWriter(self.functions)
         self.command_batcher = CommandBatcher(self.writer.send)
@@ -180,7 +184,8 @@ class ArticleStore(ArticleReader):
         quota: Quota = NO_QUOTA,
     ) -> StoreResult:
         due, document = version.due, version.document
-        arguments: dict[str, Any] = self._context_arguments(context, version.id, revision_tag) | {
+        arguments: dict[str, Any] = {
+            **self._context_arguments(context, version.id, revision_tag),
             "write_token": version.write_token,
             "quota": str(quota.maximum),
             "external": document.get("external_id", ""),
@@ -226,7 +231,7 @@ class ArticleStore(ArticleReader):
         return self._request_arguments(context, article_id, revision_tag) | {
             "publisher": context.caller.account,
             "key": context.caller.key_id,
-            "prefix": self._keys.article(""),
+            "prefix": self._prefix,
         }
 
     def _request_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
@@ -237,30 +242,19 @@ class ArticleStore(ArticleReader):
             "fingerprint": context.fingerprint,
             "now": rfc3339(context.now),
             "now_ms": str(epoch_ms_ceil(context.now)),
-            "schema": str(INGEST_SCHEMA),
-            "lifetime": str(self._lifetime),
+            "schema": _SCHEMA,
+            "lifetime": self._lifetime,
         }
 
     def _keys_of(self, context: WriteContext, article_id: str, version: str) -> list[str]:
-        keys = self._keys
         return [
-            keys.article(article_id),
+            self._prefix + article_id,
             version,
             self._idempotency_key(context),
-            keys.external(context.caller.account),
-            keys.articles,
-            keys.due,
-            keys.stream,
+            self._keys.external(context.caller.account),
+            *self._fixed_keys,
             self._caller_record(context),
         ]
-
-    @property
-    def _labels(self) -> str:
-        return self._keys.key("labels", "")
-
-    @property
-    def _media(self) -> str:
-        return media_names(self._keys)
 
     def _caller_record(self, context: WriteContext) -> str:
         """Return the record that the functions check again: of the API key, or of the account of a user who signed in.

@@ -56,7 +56,7 @@ class VersionBuilder:
             traceparent=trace,
             body=body,
         )
-        return await self._with_images(replace(version, rewritten_labels=canonical.rewritten_labels))
+        return await self._with_images(_rewriting(version, canonical.rewritten_labels))
 
     async def next(
         self, found: StoredArticle, draft: ArticleDraft, trace: str, now: datetime, corrects: bool | None = None
@@ -78,7 +78,7 @@ class VersionBuilder:
             corrects=bool(canonical.draft.correction_note) if corrects is None else corrects,
             body=await sanitised(canonical.draft),
         )
-        version = await self._with_images(replace(version, rewritten_labels=canonical.rewritten_labels))
+        version = await self._with_images(_rewriting(version, canonical.rewritten_labels))
         return version, document is None or not _is_unchanged(version, document, state)
 
     async def _with_images(self, version: Version) -> Version:
@@ -94,6 +94,10 @@ class VersionBuilder:
     async def refresh_labels(self, draft: ArticleDraft, publisher: str) -> None:
         """Read the spellings of a draft's labels again, after a conflict."""
         await self._labels.canonicalize_labels(draft, publisher, "all")
+
+
+def _rewriting(version: Version, labels: frozenset[str]) -> Version:
+    return replace(version, rewritten_labels=labels) if labels else version
 
 
 async def sanitised(draft: ArticleDraft) -> SanitisedBody:

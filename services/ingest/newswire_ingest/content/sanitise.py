@@ -121,9 +121,13 @@ def plain_text(clean: str) -> str:
     if "<" not in clean:
         return _tidy(_unescaped(clean))
     parts = _TAG.split(clean)  # text, tag, text, tag … text
-    tags = parts[1::2]
-    if "\n" in clean:
-        parts[::2] = _unwrapped(parts[::2], tags)
+    return joined_text(parts[::2], parts[1::2])
+
+
+def joined_text(texts: list[str], tags: list[str]) -> str:
+    """Return the text of sanitised HTML that was split into texts and the tags between them, as ``p`` and ``/p``."""
+    parts = [""] * (2 * len(texts) - 1)
+    parts[::2] = _unwrapped(texts, tags) if any("\n" in text for text in texts) else texts
     parts[1::2] = [_SEPARATORS.get(tag, "") for tag in tags]
     return _tidy(_unescaped("".join(parts)))
 

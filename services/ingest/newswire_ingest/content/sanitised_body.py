@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import orjson
 
 from newswire_ingest.content.markup_limits import MarkupLimitError, check
-from newswire_ingest.content.sanitise import plain_text, sanitise
+from newswire_ingest.content.plain_markup import split_plain_markup
+from newswire_ingest.content.sanitise import joined_text, plain_text, sanitise
 
 SMALL_MARKUP = 200
 """Bodies with at most this many tags and character references are not checked: the parser cannot take more than 3 ms, and the check
@@ -29,7 +30,10 @@ def sanitised_body(sent: str, address: str | None) -> SanitisedBody:
         MarkupLimitError: its structure is over a limit.
     """
     small = len(sent) <= SMALL_CHARACTERS and markup_count(sent) <= SMALL_MARKUP
-    safe = sanitise(sent if small else check(sent), address)
+    checked = sent if small else check(sent)
+    if plain := split_plain_markup(checked):
+        return SanitisedBody(checked, joined_text(*plain))
+    safe = sanitise(checked, address)
     return SanitisedBody(safe, plain_text(safe))
 
 
