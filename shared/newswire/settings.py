@@ -100,7 +100,7 @@ class FilesOfSettings(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Settings common to the three services; each service adds its own in a subclass."""
+    """Settings common to all services; each service adds its own in a subclass."""
 
     model_config = SettingsConfigDict(env_prefix="NEWSWIRE_", extra="ignore", hide_input_in_errors=True)
 
