@@ -87,18 +87,18 @@ drill-mails: install ## send 20,000 mails of a newsletter while notify is killed
 drill-alerts: install ## break a complete installation in many ways, and check which alerts fire in a real Prometheus, for half an hour
 	$(BIN)/python -m tests.faults.alert_drill
 
-up: .env ## run the production setup in Docker, at http://127.0.0.1:8000
+up: .env ## run the full stack in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
 # COMPOSE_FILE in .env makes every later `docker compose` use both files.
-up-ha: .env ## run the highly available variant in Docker: two or three of everything, at http://127.0.0.1:8000 and 8010
+up-ha: .env ## run the highly available setup in Docker: two or three of everything, at http://127.0.0.1:8000 and 8010
 	@grep -q '^COMPOSE_FILE=' .env || echo 'COMPOSE_FILE=docker-compose.yml:docker-compose.ha.yml' >> .env
 	docker compose up --build --wait
 
-drill-compose: install ## build the production setup, kill parts of it under load, and check the results
+drill-compose: install ## build the full stack, kill parts of it under load, and check the results
 	$(BIN)/python -m tests.faults.compose_drill $(DRILL)
 
-drill-compose-ha: install ## build the highly available variant, kill one of everything under load, and check the results
+drill-compose-ha: install ## build the highly available setup, kill one of everything under load, and check the results
 	$(BIN)/python -m tests.faults.compose_ha_drill $(DRILL)
 
 # Adds missing passwords only: an .env of an earlier release lacks some, and the stores already use the existing ones.

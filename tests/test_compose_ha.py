@@ -1,4 +1,4 @@
-"""The highly available variant of the compose file: what it adds fits together, and its servers keep their roles."""
+"""The highly available setup of the compose file: what it adds fits together, and its servers keep their roles."""
 
 import os
 import re

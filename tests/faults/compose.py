@@ -14,7 +14,7 @@ HA_OVERRIDE = "tests/faults/compose_ha_drill.yml"
 
 
 def files() -> list[str]:
-    """Return the compose files; ``COMPOSE_FILE`` may add to the production setup, as `docker compose` itself has it."""
+    """Return the compose files; ``COMPOSE_FILE`` may add to the full stack, as `docker compose` itself has it."""
     named = os.environ.get("COMPOSE_FILE", "docker-compose.yml").split(os.environ.get("COMPOSE_PATH_SEPARATOR", ":"))
     return [*named, OVERRIDE, *([HA_OVERRIDE] if HIGHLY_AVAILABLE in named else ())]
 

@@ -2,7 +2,7 @@
 
 The primary of Redis, a Sentinel, an Elasticsearch node, a replica of each service and a gateway are killed in turn and started
 again. Each time an article must be published, found and delivered while the killed container is away. The publisher behaves as in
-the drill of the production setup, with which this one shares its load and its checker. In the end all stores are killed at once:
+the drill of the full stack, with which this one shares its load and its checker. In the end all stores are killed at once:
 the roles that Redis servers had must survive it.
 """
 
