@@ -30,7 +30,7 @@ from tests.servers.valkey import free_port
 
 SETTINGS = {
     "NEWSWIRE_REDIS_MIN_REPLICAS": "1",
-    "NEWSWIRE_WEBHOOK_CONCURRENCY": "2",  # slow ones may be eight times as many: those of two endpoints, the others wait
+    "NEWSWIRE_WEBHOOK_CONCURRENCY": "2",  # slow ones may be eight times as many
     "NEWSWIRE_SUBSCRIPTION_WRITE_RATE": "0",
     "NEWSWIRE_DEAD_LETTER_LIMIT": "20",
     "NEWSWIRE_AOF_REWRITE_AFTER": "PT1S",
