@@ -244,6 +244,24 @@ def _same_names(self: RelayFolder, folder: Path, *identity: str) -> None:
     self.lock_path, self.socket_path = folder / "lock", folder / "sock"
 
 
+async def test_a_redis_that_does_not_say_whose_data_it_has_is_read_by_each(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def info(section: str) -> dict[str, str]:
+        return {"role": "master"}
+
+    monkeypatch.setattr(shared_stream, "ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(host.redis, "info", info)
+    relay = await host.ending.enter_async_context(host.process())
+    await until(lambda: relay.role == "relay")
+    other = await host.ending.enter_async_context(host.process())
+    await until(lambda: "master_replid" in other.shared._reason)
+    assert "master_replid" in (await other.shared.check() or "")
+    await host.put(3)
+    for each in (relay, other):
+        await until(all_of(each, host.sent))
+
+
 async def test_damaged_messages_are_rejected() -> None:
     entry = (b"5-1", {b"a": b"1", b"": bytes(range(256))})
     sound = entries_message([encode_entry(entry)])

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from newswire.concurrency.backoff import pause, wait_for_any
 from newswire.keys import Keyspace
@@ -161,7 +161,9 @@ def open_shared_stream(
     """
 
     async def identify(after: Position) -> Hello:
-        history = (await redis.info("replication"))["master_replid"]
+        history = (await redis.info("replication")).get("master_replid")
+        if history is None:  # some managed servers leave it out
+            raise ResponseError("Redis does not say whose data it has (master_replid)")
         return Hello(
             protocol=PROTOCOL,
             release=RELEASE,
