@@ -97,6 +97,13 @@ async def test_an_error_of_alias_or_pipeline_is_an_outage(reason: str) -> None:
             await written(client, [Retract("a", 2)])
 
 
+async def test_an_article_that_an_error_quotes_cannot_make_it_an_outage() -> None:
+    quoting = "failed to parse field [a] with value [pipeline with id [x] does not exist]"
+    async with cluster([item_error(400, "document_parsing_exception", quoting)], retries=0) as (client, _):
+        (result,) = await written(client, [Retract("a", 2)])
+        assert isinstance(result, RejectedOperation)
+
+
 def item_error(status: int, kind: str, reason: str) -> bytes:
     item = {"status": status, "error": {"type": kind, "reason": reason}}
     return response(200, orjson.dumps({"items": [{"index": item}]}))

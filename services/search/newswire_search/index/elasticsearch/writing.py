@@ -31,8 +31,12 @@ _QUOTED_TEXT = re.compile(
     r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
 )
 """What Elasticsearch quotes of an article that it rejects; removed, because logs and dead letters outlive a retraction."""
-_OF_THE_INDEX = re.compile(r"index_closed_exception|no write index is defined|pipeline with id .* does not exist")
-"""Errors with status 400 that say nothing about the article: an operator closed the index, or changed its alias or pipeline."""
+_OF_THE_INDEX = re.compile(
+    r"index_closed_exception|illegal_argument_exception: (?:no write index is defined|pipeline with id \[[^]]*\] does not exist)"
+)
+"""How errors with status 400 begin that say nothing about the article: an operator closed the index, or changed its alias or
+pipeline. Only their beginning is compared: what follows may quote the article, which must not be able to stop the consumer.
+"""
 
 
 class _TooLargeError(Exception):
@@ -191,6 +195,6 @@ def _result(item: Body) -> WriteStatus | RejectedOperation:
     if status == 409:
         return WriteStatus.SUPERSEDED
     reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
-    if status == 400 and not _OF_THE_INDEX.search(reason):
+    if status == 400 and not _OF_THE_INDEX.match(reason):
         return RejectedOperation(reason[:500])
     raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")
