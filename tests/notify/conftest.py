@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +52,13 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
             if result if isinstance(result, bool) else await result:
                 return
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Return a folder for Unix sockets: their paths are limited to about a hundred bytes, and ``tmp_path`` names the test."""
+    with tempfile.TemporaryDirectory(prefix="newswire-") as folder:
+        yield Path(folder)
 
 
 @dataclass

@@ -117,8 +117,8 @@ class Host:
 
 
 @pytest.fixture
-async def host(redis: Redis, keys: Keyspace, tmp_path: Path) -> AsyncIterator[Host]:
-    host = Host(redis, keys, tmp_path / "relay")
+async def host(redis: Redis, keys: Keyspace, short_path: Path) -> AsyncIterator[Host]:
+    host = Host(redis, keys, short_path / "relay")
     async with host.ending:
         yield host
 
@@ -287,15 +287,15 @@ async def test_damaged_messages_are_rejected() -> None:
             await read(damaged)
 
 
-def test_the_folder_is_for_one_user(tmp_path: Path) -> None:
-    made = check_folder(tmp_path / "new")
+def test_the_folder_is_for_one_user(short_path: Path) -> None:
+    made = check_folder(short_path / "new")
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     made.chmod(0o770)
     with pytest.raises(RelayFolderError, match="chmod 700"):
         check_folder(made)
-    (tmp_path / "link").symlink_to(tmp_path)
-    (tmp_path / "file").touch()
-    for wrong in (tmp_path / "link", tmp_path / "file", tmp_path / "no" / "parent", tmp_path / ("x" * 80)):
+    (short_path / "link").symlink_to(short_path)
+    (short_path / "file").touch()
+    for wrong in (short_path / "link", short_path / "file", short_path / "no" / "parent", short_path / ("x" * 80)):
         with pytest.raises(RelayFolderError):
             check_folder(wrong)
     if os.geteuid() == 0:
@@ -303,31 +303,31 @@ def test_the_folder_is_for_one_user(tmp_path: Path) -> None:
         os.chown(made, 12345, -1)
         with pytest.raises(RelayFolderError, match="another user"):
             check_folder(made)
-    with RelayFolder(check_folder(tmp_path / "used"), "a").listening() as listener:
+    with RelayFolder(check_folder(short_path / "used"), "a").listening() as listener:
         assert listener.fileno() > 0
         assert (
-            stat.S_IMODE((tmp_path / "used").joinpath(RelayFolder(Path(), "a").socket_path.name).stat().st_mode)
+            stat.S_IMODE((short_path / "used").joinpath(RelayFolder(Path(), "a").socket_path.name).stat().st_mode)
             == 0o600
         )
 
 
 @pytest.mark.slow
 async def test_the_service_shares_reading_where_its_settings_name_a_folder(
-    redis: Redis, redis_url: str, desk: Desk, tmp_path: Path
+    redis: Redis, redis_url: str, desk: Desk, short_path: Path
 ) -> None:
     settings = NotifySettings(
         redis_url=SecretStr(redis_url),
         namespace=desk.keys.namespace,
         allow_volatile=True,
-        stream_relay_folder=tmp_path / "relay",
+        stream_relay_folder=short_path / "relay",
     )
     async with served(redis, settings) as (url, _), following(url) as reader, httpx.AsyncClient(base_url=url) as http:
-        await until(lambda: list((tmp_path / "relay").glob("*.sock")) != [])
+        await until(lambda: list((short_path / "relay").glob("*.sock")) != [])
         await desk.put("a1")
         await until(lambda: reader.ids == ["a1.1"])
         assert (await http.get("/status")).json()["checks"]["notify: stream relay"] == "ok"
-    assert list((tmp_path / "relay").glob("*.sock")) == []
-    (tmp_path / "relay").chmod(0o755)
+    assert list((short_path / "relay").glob("*.sock")) == []
+    (short_path / "relay").chmod(0o755)
     with pytest.raises(SettingsError, match=r"NEWSWIRE_STREAM_RELAY_FOLDER: .* chmod 700"):
         async with service(settings):
             pass

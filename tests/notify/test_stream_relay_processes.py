@@ -55,7 +55,7 @@ async def reading(*arguments: str) -> AsyncIterator[Reading]:
 
 
 async def test_live_readers_get_every_event_once_when_the_relay_is_killed_or_hangs(
-    redis_url: str, desk: Desk, tmp_path: Path
+    redis_url: str, desk: Desk, short_path: Path
 ) -> None:
     sent: dict[str, str] = {}
     """The article of each entry, in the order of the stream."""
@@ -75,7 +75,7 @@ async def test_live_readers_get_every_event_once_when_the_relay_is_killed_or_han
             await asyncio.sleep(0.02)
 
     async with AsyncExitStack() as stack:
-        arguments = redis_url, desk.keys.namespace, str(tmp_path / "relay")
+        arguments = redis_url, desk.keys.namespace, str(short_path / "relay")
         processes = [await stack.enter_async_context(reading(*arguments)) for _ in range(3)]
 
         async def relay_of(others: list[Reading], followers: int) -> Reading:
