@@ -1,4 +1,4 @@
-"""A service that records spans and metrics as it is told: ``python -m bench.switched CONTROL_PORT SERVICE PORT``.
+"""A service that turns its spans and metrics on and off on request: ``python -m bench.switched CONTROL_PORT SERVICE PORT``.
 
 So the same process does the same work in every way, in turns: processes of their own would differ by more than what is to be
 measured. A datagram with a mode of `MODES` to the control port switches it. The reply comes once the spans so far are sent, and

@@ -2,7 +2,7 @@
 
 The services of one installation record nothing, one request in a hundred, one in ten, all, and nothing without metrics, in turns
 (`bench.switched`). The floor is the processor time without spans; for metrics, that without metrics. What encoding and sending the
-spans took of it is told separately, as ``sending``: it depends on the receiver and on how many spans it gets.
+spans took of it is reported separately, as ``sending``: it depends on the receiver and on how many spans it gets.
 """
 
 import statistics

@@ -200,7 +200,7 @@ class Settings(BaseSettings):
         """Remove line breaks at the ends of values: secrets that were made of files have them, and nobody sees them.
 
         Then leave out empty values where an empty one means nothing: Docker Compose makes one of ``${NAME:-}``, and a number could
-        not be read, a folder would be the current one, and a secret would be a key that everybody knows.
+        not be read, a folder would be the current one, and a signing secret would be guessable.
         """
         if not isinstance(values, dict):
             return values

@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import psutil
 from ulid import ULID
@@ -190,9 +191,8 @@ async def flood(on: Scene) -> AsyncIterator[None]:
                     await pipe.execute()
             await asyncio.sleep(0.05)
 
-    pouring = asyncio.create_task(pour())
-    yield
-    pouring.cancel()
+    async with _meanwhile(pour()):
+        yield
 
 
 @asynccontextmanager
@@ -218,16 +218,20 @@ async def _archived(on: Scene, title: str) -> str:
     return article
 
 
-@asynccontextmanager
-async def _being_read(on: Scene, article: str) -> AsyncIterator[None]:
-    async def read() -> None:
-        while True:
-            await on.ask("GET", f"{on.articles}/{article}", on.publisher_key)
-            await asyncio.sleep(1)
+async def _keep_reading(on: Scene, article: str) -> None:
+    while True:
+        await on.ask("GET", f"{on.articles}/{article}", on.publisher_key)
+        await asyncio.sleep(1)
 
-    reading = asyncio.create_task(read())
-    yield
-    reading.cancel()
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work that does not end by itself while the context is open."""
+    running = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        running.cancel()
 
 
 @asynccontextmanager
@@ -239,7 +243,7 @@ async def archive_unmounted(on: Scene) -> AsyncIterator[None]:
     on.archive.mkdir()
     status, answer = await on.ask("DELETE", f"{on.articles}/{retracted}", on.publisher_key)
     assert status == 200, answer
-    async with _being_read(on, kept):
+    async with _meanwhile(_keep_reading(on, kept)):
         yield
     on.archive.rmdir()
     aside.rename(on.archive)
@@ -251,5 +255,5 @@ async def archived_text_lost(on: Scene) -> AsyncIterator[None]:
     article = await _archived(on, "Moorings of the year before")
     for path in on.archive.rglob(f"{article}/*"):
         path.unlink()
-    async with _being_read(on, article):
+    async with _meanwhile(_keep_reading(on, article)):
         yield

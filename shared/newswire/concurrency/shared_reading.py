@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from newswire.concurrency.unawaited_tasks import retrieve_result
+
 T = TypeVar("T")
 
 
@@ -23,7 +25,7 @@ class SharedReading(Generic[T]):
         """Return what is read from now on."""
         if self._next is None:
             self._next = asyncio.create_task(self._read_next())
-            self._next.add_done_callback(lambda read: read.cancelled() or read.exception())  # all may have left
+            self._next.add_done_callback(retrieve_result)  # all may have left
         return await asyncio.shield(self._next)
 
     async def _read_next(self) -> T:

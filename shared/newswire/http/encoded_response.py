@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-JSON = "application/json"
+from newswire.http.request_parsing import JSON
+
 _CONTENT_TYPE = (b"content-type", JSON.encode())
 
 

@@ -49,7 +49,6 @@ _SECURITY = {
     b"cross-origin-opener-policy": b"same-origin",
     b"x-frame-options": b"DENY",
 }
-_SECURITY_HEADERS = tuple(_SECURITY.items())
 _VARY = (b"vary", b"Authorization")
 _PUBLIC_CACHING, _PRIVATE_CACHING = (
     ((b"cache-control", b"no-cache"), _VARY),
@@ -169,7 +168,7 @@ class _ResponseSender:
             present = {name.lower() for name, _ in headers}
             message["headers"] = [
                 *headers,
-                *(_SECURITY_HEADERS if present.isdisjoint(_SECURITY) else _missing_security(present)),
+                *((name, value) for name, value in _SECURITY.items() if name not in present),
                 *(() if b"cache-control" in present else self.caching),
                 *self.headers,
                 *self._request_id(message["status"]),
@@ -187,10 +186,6 @@ class _ResponseSender:
         if self.scope is None or (status < 500 and request_context.given_id(self.scope) is None):
             return []
         return [(request_context.REQUEST_ID_HEADER, request_context.request_id(self.scope).encode())]
-
-
-def _missing_security(present: set[bytes]) -> list[tuple[bytes, bytes]]:
-    return [header for header in _SECURITY_HEADERS if header[0] not in present]
 
 
 @cache

@@ -12,7 +12,6 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from newswire.http.joined_head import JoinedHead
-from newswire.http.response_cycle import ResponseCycle
 
 Begun: TypeAlias = tuple[RequestResponseCycle, ASGI3Application]
 
@@ -53,6 +52,5 @@ class PipeliningProtocol(HttpToolsProtocol):
             self._postponed = (cycle, app)
             return
         self._running = cycle
-        cycle.__class__ = ResponseCycle  # uvicorn has no place to name the class of its cycles
         cycle.transport = cast("asyncio.Transport", JoinedHead(self.transport, self.loop))
         super()._start_asgi_task(cycle, app)

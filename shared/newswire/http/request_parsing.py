@@ -13,7 +13,6 @@ import orjson
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect
 
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
@@ -195,15 +194,9 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     announced = sent_header(request.scope, b"content-length") or ""
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise too_large(limit)
-    receive = request.receive
     chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
+    size = 0
+    async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
             raise too_large(limit)

@@ -162,7 +162,7 @@ class GroupMember:
             except (RedisError, OSError) as error:
                 log.debug("the group cannot be observed", extra={"group": self.group.name, "reason": str(error)})
                 for gauge in (metrics.consumer_lag, metrics.consumer_oldest_pending, metrics.dead_letters):
-                    gauge.remove(self.group.name)  # nobody should take the last value for the present one
+                    gauge.remove(self.group.name)  # a stale value would look current
             await asyncio.sleep(OBSERVATION_INTERVAL_SECONDS)
 
     async def _observe(self) -> None:

@@ -100,9 +100,6 @@ class ConstantResource(Resource):
     def __hash__(self) -> int:
         return self._hash
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or super().__eq__(other)
-
 
 class EntryPointTracer(trace.Tracer):
     """Starts spans by another tracer, but none outside a recorded request or event.

@@ -19,9 +19,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from newswire.concurrency.unawaited_tasks import retrieve_result
 from newswire.storage.cluster_nodes import ClusterNodes
 from newswire.storage.redis_url import Address, RedisUrl
-from newswire.storage.resolving_connections import retrieve_result
 from newswire.storage.sentinels import Sentinels
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 
+from newswire.concurrency.unawaited_tasks import retrieve_result
 from newswire.storage.direct_connection import DirectConnection, DirectSocketConnection
 from newswire.storage.redis_url import Address
 
@@ -71,9 +72,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def retrieve_result(task: "asyncio.Task[Any]") -> None:
-    """Retrieve the error of a task that nobody waits for: a callback. Otherwise it would be reported as unhandled."""
-    if not task.cancelled():
-        task.exception()

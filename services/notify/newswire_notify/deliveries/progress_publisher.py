@@ -46,7 +46,7 @@ class DeliveryProgressPublisher:
             await self._observe()
         except (RedisError, OSError):
             for gauge in (endpoints_waiting, metrics.webhook_queue_age, dead):
-                gauge.set(math.nan)  # nobody should take the last value for the present one
+                gauge.set(math.nan)  # a stale value would look current
             raise
         await self.announce()
 

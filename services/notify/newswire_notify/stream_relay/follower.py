@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from newswire.concurrency.unawaited_tasks import retrieve_result
 from newswire.messaging.stream_position import Position, parse_position
 from newswire.observability import metrics
 from newswire_notify.stream_relay.folder import is_own_peer
@@ -41,7 +42,7 @@ class Follower:
             return None
         if self._next is None:
             self._next = asyncio.create_task(read_message(self._reader))
-            self._next.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
+            self._next.add_done_callback(retrieve_result)
         done, _ = await asyncio.wait({self._next}, timeout=seconds)
         if not done:
             self._waited += seconds

@@ -101,7 +101,7 @@ class RecentEntries:
         self._kept, self._bytes = deque(kept), sum(recent.size for recent in kept)
 
     def notify(self) -> None:
-        """Wake everybody who waits for the next read."""
+        """Wake all tasks that wait for the next read."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 

@@ -94,7 +94,7 @@ class Relay:
         except (OSError, ProtocolError, RedisError) as error:  # a TimeoutError is an OSError
             log.debug("a follower of the stream left", extra={"reason": repr(error)})
             writer.close()
-        except asyncio.CancelledError:  # by `close`; nobody else waits for this task
+        except asyncio.CancelledError:  # by `close`; no other caller awaits this task
             writer.transport.abort()
         finally:
             self._connections.discard(task)

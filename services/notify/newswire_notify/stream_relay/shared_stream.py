@@ -1,8 +1,8 @@
 """The stream as a process gets it that shares reading with the others of its host.
 
-One of them holds the lock: it is the relay, reads Redis, and sends the entries to the others, its followers. Everybody who has
-neither reads Redis for itself, at its own position: before it follows, when the relay ends or does not respond, when it is too slow
-for the relay, and when the stream was replaced. So nothing depends on the relay but the number of reads.
+One of them holds the lock: it is the relay, reads Redis, and sends the entries to the others, its followers. A process that is
+neither relay nor follower reads Redis for itself, at its own position: before it follows, when the relay ends or does not respond,
+when it is too slow for the relay, and when the stream was replaced. So the relay only changes the number of reads.
 """
 
 import asyncio

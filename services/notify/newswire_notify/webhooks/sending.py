@@ -29,10 +29,9 @@ HIDDEN_FAILURE = "no response: the endpoint did not respond; more is not shown f
 USER_AGENT = "Newswire-Webhooks/1"
 STAGES = ("refused-address", "timeout", "dns", "connect", "http")
 """The stages at which an attempt without a response fails, as `failed_stage` names them."""
+# Each series begins at 0: `rate` does not count the first failure of a series that begins with it.
 for _each in ("2xx", "3xx", "4xx", "5xx", *STAGES, "hidden"):
-    metrics.webhook_attempts.labels(
-        _each
-    )  # from 0 on: to `rate`, a series that begins with its first failure has no failure
+    metrics.webhook_attempts.labels(_each)
 LATENCY_STEP_MS = 100
 """Response times of private addresses are rounded up to multiples of this."""
 

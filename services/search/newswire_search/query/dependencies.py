@@ -33,7 +33,7 @@ async def errors_as_problems() -> AsyncIterator[None]:
     try:
         yield
     except DependencyUnavailableError as error:
-        # The check of `/status` asks for less, and may succeed meanwhile: without this line nobody would know the reason.
+        # The check of `/status` asks for less, and may succeed meanwhile: without this line the reason would not be logged.
         log.warning("a request could not be answered from the search index", extra={"reason": str(error)})
         raise unavailable("the search index is unavailable; repeat the request later") from None
     except SnapshotExpiredError:
