@@ -343,11 +343,13 @@ async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str, caplog
             ("/search?q=ferry", "text/html; charset=utf-8"),
             ("/articles/a1/x", "text/html; charset=utf-8"),
         ):
+            caplog.clear()
             answer = await client.get(path)
             assert (answer.status_code, answer.headers["content-type"]) == (503, kind)
             assert "10.0.0.7" not in answer.text
             assert "retry-after" in answer.headers
-            assert "10.0.0.7" in caplog.records[-1].reason, "operators read it in the log"  # type: ignore[attr-defined]
+            reasons = [getattr(record, "reason", "") for record in caplog.records]
+            assert any("10.0.0.7" in reason for reason in reasons), "operators read it in the log"
 
 
 async def test_openapi_lists_every_parameter_once(client: httpx.AsyncClient) -> None:
