@@ -103,6 +103,19 @@ async def test_search_response_has_exactly_the_documented_members(client: httpx.
     }
 
 
+@pytest.mark.parametrize("query", ["q=harbour", "q=ferries%20harbour", "q=ferry&limit=1", "topic=Sea&sort=newest"])
+async def test_facets_that_are_not_requested_are_empty(client: httpx.AsyncClient, query: str) -> None:
+    every = (await search(client, query))["facets"]
+    first = await search(client, f"{query}&facets=topic,%20author")
+    assert first["facets"] == {name: counted if name in ("topic", "author") else [] for name, counted in every.items()}
+    none = await search(client, f"{query}&facets=")
+    assert none["facets"] == {name: [] for name in every}
+    assert ids(none) == ids(first)
+    if first["next_cursor"]:  # which facets are counted may change between pages
+        following = await search(client, f"{query}&cursor={first['next_cursor']}")
+        assert following["facets"] == every
+
+
 async def test_fields_adds_body_and_text(client: httpx.AsyncClient) -> None:
     (found,) = (await search(client, "q=harbour&fields=body,text"))["articles"]
     assert (found["body"], found["text"]) == ("<p>The ferries left the harbour.</p>", "The ferries left the harbour.")
@@ -162,6 +175,9 @@ async def test_parameters(client: httpx.AsyncClient, query: str, expected: list[
         ("to=2026-03-01T10:00:00", "to"),
         ("from=2026-03-02&to=2026-03-01", "from"),
         ("fields=title", "fields"),
+        ("facets=topic,place", "facets"),
+        ("facets=topic&facets=author", "facets"),
+        ("ids=a1&facets=topic", "facets"),
         ("category=", "category"),
         ("category=-", "category"),
         (f"q={'x' * 1001}", "q"),
@@ -359,6 +375,7 @@ async def test_openapi_lists_every_parameter_once(client: httpx.AsyncClient) -> 
         "author",
         "category",
         "cursor",
+        "facets",
         "fields",
         "from",
         "ids",

@@ -20,7 +20,7 @@ from newswire.http.request_parsing import parse_scalar_params
 from newswire.text.query import hints, interpreted
 from newswire_search.feeds.index_changes import IndexState
 from newswire_search.index.facets import respelled
-from newswire_search.index.models import CompletionKind, SearchPage, SearchRequest
+from newswire_search.index.models import FACETS, CompletionKind, SearchPage, SearchRequest
 from newswire_search.index.port import PublicIndexReader
 from newswire_search.query import service
 from newswire_search.query.autocomplete import completions
@@ -114,10 +114,14 @@ def router(index: PublicIndexReader, answers: KeptAnswers) -> APIRouter:
             "partial_matches": (
                 {"total": partial_matches.total, "articles": partial_articles} if partial_matches else None
             ),
+            # Facets that were not requested are empty lists.
             # Encoding dictionaries is several times as fast as encoding objects with slots, of which there are up to 300.
             "facets": {
-                name: [{"value": each.value, "count": each.count} for each in respelled(counts, getattr(params, name))]
-                for name, counts in page.facets.items()
+                name: [
+                    {"value": each.value, "count": each.count}
+                    for each in respelled(page.facets.get(name, ()), getattr(params, name))
+                ]
+                for name in FACETS
             },
             "next_cursor": cursor,
             "suggestion": found.suggestion,

@@ -26,7 +26,7 @@ from newswire_search.index.models import (
 from newswire_search.index.ranking import recency_counts
 
 FILTER_SCALARS = ("q", "from", "to")
-SCALARS = (*FILTER_SCALARS, "sort", "limit", "cursor", "fields")
+SCALARS = (*FILTER_SCALARS, "sort", "limit", "cursor", "fields", "facets")
 EXTRA_FIELDS = ("body", "text")
 MAX_VALUES_PER_FILTER = 100
 MAX_IDS = 100
@@ -38,6 +38,7 @@ _MONTHS = "as 2026-03, in UTC; repeatable: any of the values; a leading '-' excl
 _FILTER = "repeatable: any of the values; a leading '-' excludes"
 _VALUES = Annotated[list[str], Field(max_length=MAX_VALUES_PER_FILTER, description=_FILTER)]
 _EXTRA = "'body', 'text' or both, comma-separated: added to each result"
+_COUNTED = f"which of {', '.join(FACETS)} are counted, comma-separated; empty: none; default: all"
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
 
 
@@ -77,6 +78,17 @@ class SearchParams(SearchFilterParams):
         str | None,
         Field(description=_EXTRA),
         WithJsonSchema({"type": "string", "pattern": "^((body|text)(,(body|text))*)?$", "description": _EXTRA}),
+    ] = None
+    facets: Annotated[
+        str | None,
+        Field(description=_COUNTED),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^(({'|'.join(FACETS)})(,({'|'.join(FACETS)}))*)?$",
+                "description": _COUNTED,
+            }
+        ),
     ] = None
     ids: Annotated[
         list[str],
@@ -130,10 +142,19 @@ def requested_ids(params: SearchParams) -> list[str]:
 
 def extra_fields(params: SearchParams) -> tuple[str, ...]:
     """Return the members to add to each result."""
-    names = tuple(name.strip() for name in (params.fields or "").split(",") if name.strip())
+    return _names("fields", params.fields or "", EXTRA_FIELDS)
+
+
+def _names(parameter: str, sent: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in a comma-separated parameter, each once.
+
+    Raises:
+        ProblemError: 422 for one that is not among the known ones.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in sent.split(",") if name.strip()))
     for name in names:
-        if name not in EXTRA_FIELDS:
-            raise invalid("fields", f"'{name[:50]}' is unknown", f"send any of: {', '.join(EXTRA_FIELDS)}")
+        if name not in known:
+            raise invalid(parameter, f"'{name[:50]}' is unknown", f"send any of: {', '.join(known)}")
     return names
 
 
@@ -162,6 +183,7 @@ def to_request(
     if since is not None and until is not None and since > until:
         raise invalid("from", "is after 'to'", "swap the two")
     has_words, extra = _has_words(query), extra_fields(params)
+    counted = FACETS if params.facets is None else _names("facets", params.facets, FACETS)
     sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
     aging = sort is Sort.RELEVANCE and recency_counts(query, since, until)
     return SearchRequest(
@@ -176,6 +198,8 @@ def to_request(
         if "text" in extra
         else HIGHLIGHTED_CHARACTERS + 1,  # one more, to detect that the text is longer
         with_body="body" in extra,
+        with_facets=bool(counted),
+        facet_fields=counted,
         entitlement=entitlement,
         now_ms=round(clock() * 1000) if aging else None,
         snapshot_owner=snapshot_owner,

@@ -26,7 +26,7 @@ from newswire_search.site.localisation import Localisation
 from newswire_search.site.presentation import Teaser, teaser
 
 MAX_FACET_VALUES_SHOWN = 12
-PARAMETERS = frozenset((*SCALARS, *FACETS)) - {"fields"}
+PARAMETERS = frozenset((*SCALARS, *FACETS)) - {"fields", "facets"}
 """What a search page reads of its address; all others, such as those of campaigns, are ignored."""
 
 
