@@ -6,7 +6,7 @@ the same (`newswire.text.folding.fold`).
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
@@ -81,9 +81,19 @@ class ArticleFeatures:
         return read_article(self.article) if self.article else []
 
     @lazy
+    def terms(self) -> Sequence[str]:
+        """The terms of the article in order; computed on first access."""
+        return article_terms(self.article, self._read) if self.article else []
+
+    @lazy
+    def joined_terms(self) -> Sequence[str]:
+        """The terms around words that are written as one, in joined form; computed on first access."""
+        return article_joined_terms(self.article, self._read) if self.article else []
+
+    @lazy
     def positions(self) -> Positions:
         """The terms of the article with their positions; computed on first access."""
-        return positions(article_terms(self.article, self._read)) if self.article else {}
+        return positions(self.terms)
 
     @lazy
     def words(self) -> frozenset[str]:
@@ -105,12 +115,10 @@ class ArticleFeatures:
             known = self._positions_by_field[field] = positions(self._terms_of(field))
         return known
 
-    def _terms_of(self, field: TextField) -> list[str]:
-        if self.article is None:
-            return []
+    def _terms_of(self, field: TextField) -> Sequence[str]:
         if field == "joined":
-            return article_joined_terms(self.article, self._read)
-        return field_terms(self.article, field)
+            return self.joined_terms
+        return field_terms(self.article, field) if self.article else []
 
     @cached_property
     def _positions_by_field(self) -> dict[TextField, Positions]:

@@ -20,6 +20,7 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.http.application import create_app
 from newswire.text.analysis import DEFAULT, read_article
 from newswire_notify.app import service
+from newswire_notify.fanout.filter_features import FeatureKey
 from newswire_notify.fanout.filter_index import SCAN_COUNT, FilterIndex, IndexedFilter
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
@@ -63,6 +64,9 @@ def random_filter(chance: random.Random) -> Filter:
                     word(),
                     f"-{word()}",
                     f'"{word()} {word()}"',
+                    f'"{word()} {word()} {word()}"',
+                    f'-"{word()} {word()}"',
+                    f'("{word()} {word()}" {word()}) OR {word()}',
                     f"{word()} OR {word()}",
                     f"{word()} OR -{word()}",
                     f"title:{word()}",
@@ -197,7 +201,7 @@ def test_only_candidates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     verified = 0
     wants = IndexedFilter.matches
 
-    def counting(self: IndexedFilter, has: set[str], features: ArticleFeatures) -> bool:
+    def counting(self: IndexedFilter, has: set[FeatureKey], features: ArticleFeatures) -> bool:
         nonlocal verified
         verified += 1
         return wants(self, has, features)
@@ -205,6 +209,35 @@ def test_only_candidates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(IndexedFilter, "matches", counting)
     assert index.match(published("a1", title="The ferry and rareword7")) == ["7"]
     assert verified <= 2
+
+
+def test_a_phrase_is_verified_only_where_its_words_are_consecutive(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = FilterIndex()
+    for word in WORDS[2:]:
+        index.add(word, Filter(query=f'"harbour {word}"'), ALL)
+    index.add("excluded", Filter(query='ferry -"winter harbour"'), ALL)
+    index.add("long", Filter(query='"winter harbour storm"'), ALL)
+    index.add("joined", Filter(query='"covid-19 rules"'), ALL)
+    verified = 0
+    wants = IndexedFilter.matches
+
+    def counting(self: IndexedFilter, has: set[FeatureKey], features: ArticleFeatures) -> bool:
+        nonlocal verified
+        verified += 1
+        return wants(self, has, features)
+
+    monkeypatch.setattr(IndexedFilter, "matches", counting)
+    every = " ".join(WORDS[2:])
+    assert set(index.match(published("a1", title=f"Winter harbour {every}", text=""))) == {"storm", "long"}
+    assert index.match(published("a2", title="Storm in the harbour in winter", text=f"{every} covid rules 19")) == []
+    assert verified == 2
+    assert index.match(published("a3", title="Ferry to a winter harbour", text="harbour storm ferry")) == ["storm"]
+    assert set(index.match(published("a4", title="Ferry", text="winter harbour storm"))) == {"storm", "long"}
+    assert set(index.match(published("a5", title="Ferry", text="COVID19 rules"))) == {"excluded", "joined"}
+    for digest in [*WORDS[2:], "long"]:
+        index.remove(digest)
+    assert index.match(published("a6", title="Winter harbour storm")) == []
+    assert set(index.match(published("a7", title="Ferry", text="COVID-19 rules"))) == {"excluded", "joined"}
 
 
 def test_a_filter_moves_to_its_rarest_feature(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +248,7 @@ def test_a_filter_moves_to_its_rarest_feature(monkeypatch: pytest.MonkeyPatch) -
     came_up = 0
     wants = IndexedFilter.matches
 
-    def counting(self: IndexedFilter, has: set[str], features: ArticleFeatures) -> bool:
+    def counting(self: IndexedFilter, has: set[FeatureKey], features: ArticleFeatures) -> bool:
         nonlocal came_up
         came_up += 1
         return wants(self, has, features)

@@ -206,31 +206,15 @@ def positions(found: Sequence[str]) -> dict[str, list[int]]:
     return term_positions
 
 
-def number_pairs(term_positions: Positions) -> set[str]:
-    """Return each number of a text joined by a space with the term before it and with the one after it.
-
-    Such a pair is far rarer than its terms: ``covid 19``.
-    """
-    numbers = {position: term for term, found in term_positions.items() if term.isdigit() for position in found}
-    if not numbers:
-        return set()
-    neighbours = {position + step for position in numbers for step in (-1, 1)}
-    around = {position: term for term, found in term_positions.items() for position in neighbours.intersection(found)}
-    before = {f"{around[position - 1]} {number}" for position, number in numbers.items() if position - 1 in around}
-    return before | {
-        f"{number} {around[position + 1]}" for position, number in numbers.items() if position + 1 in around
-    }
-
-
 def matches(query: Analysed, text: Searched) -> bool:
     """Return whether a text matches."""
     if isinstance(query, Phrase):  # the usual case; a `match` statement takes several times as long
-        return bool(occurrences(query.terms, text.positions_in(query.field)))
+        return _contains(text.positions_in(query.field), query.terms)
+    if isinstance(query, Either):  # mostly spellings of a phrase
+        return any(matches(part, text) for part in query.parts)
     match query:
         case Both(parts):
             return all(matches(part, text) for part in parts)
-        case Either(parts):
-            return any(matches(part, text) for part in parts)
         case Without(part):
             return not matches(part, text)
         case Everything():
@@ -241,6 +225,14 @@ def matches(query: Analysed, text: Searched) -> bool:
             return any(word.startswith(beginning) for word in text.words)
         case Published(since, until):
             return (since is None or since <= text.published_ms) and (until is None or text.published_ms <= until)
+
+
+def _contains(term_positions: Positions, phrase: Sequence[str]) -> bool:
+    """Return whether a text contains a phrase."""
+    for term in phrase:
+        if term not in term_positions:
+            return False
+    return len(phrase) == 1 or bool(occurrences(phrase, term_positions))
 
 
 def occurrences(phrase: Sequence[str], term_positions: Positions) -> set[int]:

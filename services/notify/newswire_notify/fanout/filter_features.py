@@ -1,16 +1,25 @@
-"""The features of articles, by which filters are indexed: terms of the text, words of fields, and values of fields."""
+"""The features of articles, by which filters are indexed: terms and pairs of terms of the text, words and values of fields."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, KeysView, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from itertools import islice, pairwise, repeat
+from typing import Literal, TypeAlias
 
 from newswire.filters import FIELDS, ArticleFeatures, Filter
 from newswire.text.folding import fold
 from newswire.text.query import Everything, Nothing
-from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextField, Without, number_pairs
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextField, Without
 
-FeatureKey: TypeAlias = str
-"""A feature of an article: a term, or a field with a folded value (`field_key`)."""
+PairPlace: TypeAlias = Literal["text", "joined"]
+Pair: TypeAlias = tuple[PairPlace, str, str]
+"""Two consecutive terms of the text, or of its joined words, and which of both."""
+
+
+FeatureKey: TypeAlias = str | Pair
+"""A feature of an article: a term, a pair of terms, or a field with a folded value (`field_key`)."""
+
+
+NO_PAIRS: KeysView[Pair] = dict[Pair, int]().keys()
 
 
 NO_FEATURE: frozenset[FeatureKey] = frozenset({"nothing:="})
@@ -83,6 +92,8 @@ def _single(query: Analysed) -> FeatureKey | None:
     match query:
         case Phrase((term,), "text"):
             return term
+        case Phrase((first, second), "text" | "joined" as place):
+            return place, first, second
         case Phrase((word,), place) if place not in ("title", "joined"):
             return word_key(place, word)
         case _:
@@ -92,8 +103,8 @@ def _single(query: Analysed) -> FeatureKey | None:
 def _choices(query: Analysed) -> list[frozenset[FeatureKey]]:
     """Return sets of features; a matching article has at least one of each."""
     match query:
-        case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
-            return [frozenset({f"{first} {second}"})]
+        case Phrase((_, _, *_) as terms, "text" | "joined" as place):
+            return [frozenset({(place, first, second)}) for first, second in pairwise(terms)]
         case Phrase(terms, "text" | "joined" | "title"):
             return [frozenset({term}) for term in terms]
         case Phrase(words, place):
@@ -110,7 +121,12 @@ def _choices(query: Analysed) -> list[frozenset[FeatureKey]]:
 
 
 def _unspecific(choice: frozenset[FeatureKey]) -> tuple[int, int]:
-    return len(choice), -max(map(len, choice), default=0)
+    return len(choice), -max(map(specificity, choice), default=0)
+
+
+def specificity(key: FeatureKey) -> int:
+    """Return how specific a feature is, by its length: long words are rare, and pairs of words are rarer."""
+    return len(key) if isinstance(key, str) else len(key[1]) + len(key[2])
 
 
 def field_key(field: str, value: str) -> FeatureKey:
@@ -123,24 +139,36 @@ def word_key(field: str, word: str) -> FeatureKey:
     return f"{field}:{word}"
 
 
-def feature_keys(features: ArticleFeatures, places: Container[TextField] = ALL_PLACES) -> set[FeatureKey]:
-    """Return the features of an article: the values of its fields, and the terms of ``places``.
+def feature_keys(
+    features: ArticleFeatures, places: Container[TextField] = ALL_PLACES, pairs: KeysView[Pair] = NO_PAIRS
+) -> set[FeatureKey]:
+    """Return the features of an article: the values of its fields, the terms of ``places``, and those pairs that are in ``pairs``.
 
     Terms take a hundred times longer than values, because the whole text is analysed.
     """
-    found = {field_key(name, value) for name, values in features.fields.items() for value in values}
+    found: set[FeatureKey] = {field_key(name, value) for name, values in features.fields.items() for value in values}
     found.update(field_key(f"metadata.{name}", value) for name, value in features.metadata.items())
     if "text" in places:
         found.update(features.positions)
-        found.update(number_pairs(features.positions))
     for place in WORD_FIELDS:
         if place in places:
             found.update(word_key(place, word) for word in features.positions_in(place))
+    if pairs:
+        found |= _pairs_of("text", features.terms, pairs)
+        found |= _pairs_of("joined", features.joined_terms, pairs)
+    return found
+
+
+def _pairs_of(place: PairPlace, terms: Sequence[str], pairs: KeysView[Pair]) -> set[Pair]:
+    """Return those of some pairs that a text contains. An article has as many pairs as words, so all others are left out here."""
+    found: set[Pair] = pairs & zip(repeat(place), terms, islice(terms, 1, None))
     return found
 
 
 def place_of(key: FeatureKey) -> TextField | None:
     """Return where a feature is looked for: in the text, or among the words of a field; None for the value of a field."""
+    if not isinstance(key, str):
+        return "text"
     if "=" in key:
         return None
     for place in WORD_FIELDS:

@@ -11,7 +11,14 @@ from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.text.analysis import language_of
 from newswire.text.query_matching import Analysed, TextField, matches
-from newswire_notify.fanout.filter_features import FeatureKey, feature_keys, filter_conditions, place_of
+from newswire_notify.fanout.filter_features import (
+    FeatureKey,
+    Pair,
+    feature_keys,
+    filter_conditions,
+    place_of,
+    specificity,
+)
 
 SCAN_COUNT = 100
 """Filters read at a time while all are loaded; the event loop runs other tasks in between."""
@@ -27,24 +34,41 @@ class IndexedFilter:
     """A distinct filter with its entitlement and event kinds, indexed under one of its choices."""
 
     events: frozenset[str]
-    under: frozenset[FeatureKey]
-    choices: tuple[frozenset[FeatureKey], ...]
-    """The other choices."""
     forbidden: frozenset[FeatureKey]
     rest: tuple[Analysed, ...]
     places: frozenset[TextField]
     """Where its features are looked for."""
+    pairs: tuple[Pair, ...]
+    """The pairs among them."""
     reindexed_at: int
     """Number of articles after which its choice was last reviewed."""
+    under: frozenset[FeatureKey] = frozenset()
+    required: frozenset[FeatureKey] = frozenset()
+    """The other choices of one feature."""
+    choices: tuple[frozenset[FeatureKey], ...] = ()
+    """The other choices of several features."""
 
     def matches(self, has: set[FeatureKey], features: ArticleFeatures) -> bool:
         """Return whether a candidate article with these features matches."""
+        if not self.required <= has:
+            return False
         for choice in self.choices:
             if choice.isdisjoint(has):
                 return False
         if self.forbidden and not self.forbidden.isdisjoint(has):
             return False
         return not self.rest or all(matches(part, features) for part in self.rest)
+
+    def all_choices(self) -> tuple[frozenset[FeatureKey], ...]:
+        """Return all choices, first the one that it is indexed under."""
+        return (self.under, *(frozenset({key}) for key in self.required), *self.choices)
+
+    def index_under(self, choice: frozenset[FeatureKey], choices: Iterable[frozenset[FeatureKey]]) -> None:
+        """Index it under one of its choices."""
+        others = [each for each in choices if each is not choice]
+        self.under = choice
+        self.required = frozenset(key for each in others if len(each) == 1 for key in each)
+        self.choices = tuple(each for each in others if len(each) > 1)
 
 
 class LanguageFilterIndex:
@@ -59,6 +83,8 @@ class LanguageFilterIndex:
         self._articles = 0
         self._places: Counter[TextField] = Counter()
         """How many filters look for features in each place: an article is analysed only where one does."""
+        self._pairs: Counter[Pair] = Counter()
+        """How many filters look for each pair of terms."""
         self._verified = 0
         """How many filters have conditions that are verified with the text."""
 
@@ -70,17 +96,14 @@ class LanguageFilterIndex:
     def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
         """Add filters that must all match."""
         conditions = filter_conditions(filters, self._language)
-        under = self._rarest(conditions.choices)
-        others = tuple(choice for choice in conditions.choices if choice is not under)
         forbidden = frozenset(conditions.forbidden)
-        places: set[TextField] = set()
-        for key in chain(forbidden, *conditions.choices):
-            if (place := place_of(key)) is not None:
-                places.add(place)
-        indexed = IndexedFilter(
-            events, under, others, forbidden, tuple(conditions.rest), frozenset(places), self._articles
-        )
+        keys = set(chain(forbidden, *conditions.choices))
+        places = frozenset(place for key in keys if (place := place_of(key)) is not None)
+        pairs = tuple(key for key in keys if not isinstance(key, str))
+        indexed = IndexedFilter(events, forbidden, tuple(conditions.rest), places, pairs, self._articles)
+        indexed.index_under(self._rarest(conditions.choices), conditions.choices)
         self._places.update(places)
+        self._pairs.update(pairs)
         self._verified += bool(indexed.rest)
         self._insert(digest, indexed)
 
@@ -88,12 +111,17 @@ class LanguageFilterIndex:
         """Remove a filter."""
         indexed = self._filters.pop(digest)
         self._places -= Counter(indexed.places)
+        for pair in indexed.pairs:
+            if self._pairs[pair] == 1:
+                del self._pairs[pair]
+            else:
+                self._pairs[pair] -= 1
         self._verified -= bool(indexed.rest)
         self._unlink(digest, indexed)
 
     def match(self, features: ArticleFeatures, kind: str) -> list[str]:
         """Return the digests of the filters that match an article of this language."""
-        has = feature_keys(features, self._places)
+        has = feature_keys(features, self._places, self._pairs.keys())
         self._seen.update(has)
         self._age()
         candidates: dict[str, IndexedFilter] = dict(self._anywhere)
@@ -129,11 +157,11 @@ class LanguageFilterIndex:
     def _reindex(self, digest: str, indexed: IndexedFilter) -> None:
         """Move a filter that was a candidate without a match to its rarest choice, by the articles seen since."""
         indexed.reindexed_at = self._articles
-        choices = (indexed.under, *indexed.choices)
+        choices = indexed.all_choices()
         better = self._rarest(choices)
         if better is not indexed.under:
             self._unlink(digest, indexed)
-            indexed.under, indexed.choices = better, tuple(choice for choice in choices if choice is not better)
+            indexed.index_under(better, choices)
             self._insert(digest, indexed)
 
     def _rarest(self, choices: Iterable[frozenset[FeatureKey]]) -> frozenset[FeatureKey]:
@@ -141,9 +169,11 @@ class LanguageFilterIndex:
 
     def _cost(self, choice: frozenset[FeatureKey]) -> tuple[float, int, int]:
         """Return how often this choice makes a filter a candidate: by the features of past articles, and by its other filters."""
-        frequency = sum(self._seen[key] for key in choice)
-        crowd = sum(len(self._under.get(key, ())) for key in choice)
-        return frequency, crowd, -min(map(len, choice))
+        frequency, crowd = 0, 0
+        for key in choice:
+            frequency += self._seen.get(key, 0)  # a missing key of a Counter costs a call
+            crowd += len(self._under.get(key, ()))
+        return frequency, crowd, -min(map(specificity, choice))
 
     def _age(self) -> None:
         """Halve the statistics from time to time, so that they stay small and recent."""
