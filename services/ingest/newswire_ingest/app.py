@@ -11,7 +11,7 @@ from newswire.asyncapi import ArticleEvent
 from newswire.http.application import Service
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.claiming_client import AT_LENGTH
+from newswire.messaging.claiming_client import AT_LENGTH, GIVE_WAY_SECONDS
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
 from newswire.messaging.requests import RequestBroker
@@ -94,7 +94,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     sign_in = sign_in_routers(users, browsers, workspace, settings, redis, keys)
     visits = Visits(browsers, workspace, secure=settings.public_url.scheme == "https")
     member = GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit)
-    broker = EventBroker(member, gather=AT_LENGTH)
+    broker = EventBroker(member, gather=AT_LENGTH, give_way_seconds=GIVE_WAY_SECONDS)
     outcomes.subscribe(broker)
     # For the AsyncAPI document only: the atomic function that writes an article appends its event.
     broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)

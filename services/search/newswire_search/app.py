@@ -14,6 +14,7 @@ from newswire.asyncapi import OutcomeEvent
 from newswire.http.application import Service
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire.messaging.claiming_client import GIVE_WAY_SECONDS
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
@@ -89,7 +90,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = Keyspace(search_settings.namespace)
         barrier = ReplicationBarrier(redis, keys, search_settings.redis_min_replicas)
         limit = search_settings.dead_letter_limit
-        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=limit, barrier=barrier))
+        member = GroupMember(redis, keys, SEARCH, dead_letter_limit=limit, barrier=barrier)
+        broker = EventBroker(member, give_way_seconds=GIVE_WAY_SECONDS)
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         publisher = IndexedEventPublisher(redis, keys, index, f"{search_settings.site}/search")
         subscribe(broker, index, publisher)

@@ -82,14 +82,22 @@ class _GroupRead(StreamSub[Literal[True]]):
 class EventBroker(RedisBroker):
     """Consumes one stream as a member of a consumer group, and publishes to any stream."""
 
-    def __init__(self, member: GroupMember, *, only: str | None = None, gather: Gathering | None = None) -> None:
+    def __init__(
+        self,
+        member: GroupMember,
+        *,
+        only: str | None = None,
+        gather: Gathering | None = None,
+        give_way_seconds: float = 0.0,
+    ) -> None:
         """Consume as ``member``.
 
         ``only``: the one event type that its handlers need, if there is just one. ``gather``: how long to wait for further events
-        while many come; they are handled together.
+        while many come; they are handled together. ``give_way_seconds``: how long events wait, if there was no backlog, for
+        consumers with more urgent work.
         """
         self.member = member
-        self.client = ClaimingClient(member, gather=gather)
+        self.client = ClaimingClient(member, gather=gather, give_way_seconds=give_way_seconds)
         super().__init__(
             middlewares=[AtLeastOnceMiddleware],
             parser=batch_parser(member, only),

@@ -38,6 +38,11 @@ BRIEFLY = Gathering(0.01, 16)
 AT_LENGTH = Gathering(0.25, 200)
 """For reports, which may be shown a moment later."""
 
+WAITED_SECONDS = 0.002
+"""A read that took longer had to wait for entries, on most machines: there was no backlog."""
+GIVE_WAY_SECONDS = 0.006
+"""About as long as a webhook of one article takes, on a machine without other work, from the read of its event to the request."""
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
 """An entry with its idle time in ms and the number of its earlier deliveries, as ``CLAIM`` returns it."""
@@ -72,9 +77,14 @@ class ClaimingClient(ObservedRedis):
     it: this client waits until they are over, and creates a lost group again at its checkpoint.
     """
 
-    def __init__(self, member: GroupMember, *, gather: Gathering | None = None) -> None:
-        """``gather``: how long to wait between reads while many entries come, so that a batch has several."""
+    def __init__(self, member: GroupMember, *, gather: Gathering | None = None, give_way_seconds: float = 0.0) -> None:
+        """``gather``: how long to wait between reads while many entries come, so that a batch has several.
+
+        ``give_way_seconds``: how long entries wait before they are handled, if the consumer had to wait for them. The same event
+        wakes other consumers, with more urgent work, which share processors, event loop and disk with this one.
+        """
         super().__init__(connection_pool=member.redis.connection_pool)
+        self._give_way_seconds = give_way_seconds
         self._pace = ReadPace(gather) if gather else None
         self.drained = asyncio.Event()
         """Set once the consumer is stopping and all entries that were read are handled."""
@@ -137,9 +147,12 @@ class ClaimingClient(ObservedRedis):
     async def _new(self, count: int, block: int) -> list[CountedEntry]:
         if self._pace is not None and (early := self._pace.seconds_to_wait(time.monotonic())) > 0:
             await pause(self._member.stopping, early)
+        began = time.monotonic()
         entries = await self._read(">", count, block)
         if self._pace is not None:
             self._pace.note(len(entries), time.monotonic())
+        if self._give_way_seconds and 0 < len(entries) < count and time.monotonic() - began > WAITED_SECONDS:
+            await pause(self._member.stopping, self._give_way_seconds)
         return [(*entry, 0, 0) for entry in entries]
 
     async def _pending(self, count: int, min_idle_ms: int) -> list[CountedEntry]:
