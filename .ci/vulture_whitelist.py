@@ -16,6 +16,7 @@ _.install_signal_handlers
 _.keep_alive  # uvicorn's request cycle
 _._unsupported_upgrade_warning  # uvicorn's protocol
 _.background  # starlette.Response
+_.unique_id  # fastapi
 _._make_connection_state  # faststream.RedisBroker
 _.consume_scope  # faststream.BaseMiddleware
 _.correlation_id  # faststream.StreamMessage

@@ -17,7 +17,12 @@ from tests.servers.valkey import free_port
 T = TypeVar("T")
 START_DEADLINE = 240
 NEWSWIRE = [sys.executable, "-m", "newswire_cli.main"]
-BARE = {name: value for name, value in os.environ.items() if not name.startswith("NEWSWIRE_")}
+# Some images set PYTHONDONTWRITEBYTECODE: each process would compile all its modules again.
+BARE = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("NEWSWIRE_") and name != "PYTHONDONTWRITEBYTECODE"
+}
 
 
 @contextmanager

@@ -80,6 +80,8 @@ async def test_operations_have_names_and_receivers_are_described(http: httpx.Asy
     assert len(set(names)) == len(names)
     assert {"createArticle", "searchArticles", "suggest", "createSubscription", "getPublishedArticle"} <= set(names)
     assert all(re.fullmatch(r"[a-z][A-Za-z]+", name) for name in names)
+    assert '"Response 200 Getarticle"' in json.dumps(document)
+    assert not re.findall(r'"title": "[^"]* V1 [^"]*"', json.dumps(document)), "the router lacks `operation_id`"
     assert document["servers"][0]["url"].startswith("http")
     received = document["webhooks"]["webhooks"]["post"]
     assert set(received["requestBody"]["content"]) == {"application/cloudevents+json"}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -62,6 +63,19 @@ async def client(redis: Redis, *services: Service, **settings: Any) -> AsyncIter
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://news.example") as http:
         yield http, app
+
+
+async def test_the_routes_of_a_service_are_made_once(redis: Redis) -> None:
+    extra = APIRouter(prefix="/v1/things")
+
+    @extra.get("/{thing_id}")
+    async def thing(thing_id: str) -> dict[str, str]:
+        return {"id": thing_id}
+
+    async with client(redis, Service("things", [extra])) as (http, app):
+        assert (await http.get("/v1/things/1")).json() == {"id": "1"}
+        assert extra.routes[0] in app.routes, "including a router would make them again, at the first request"
+        assert app.openapi()["paths"]["/v1/things/{thing_id}"]["get"]["operationId"] == "getThing"
 
 
 async def test_requests_are_counted_by_service_and_route(redis: Redis) -> None:
@@ -345,13 +359,15 @@ async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: s
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = Settings(redis_url=redis_url, namespace=namespace, shutdown_delay=600)
+    loaded = threading.Event()
 
     @asynccontextmanager
     async def factory() -> AsyncIterator[Service]:
-        yield Service("a", [routes()])
+        yield Service("a", [routes()], warm_ups=[loaded.set])
 
     serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
     await asyncio.wait_for(up.wait(), 30)
+    assert await asyncio.to_thread(loaded.wait, 30)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
         assert (await http.get("/readyz")).status_code == 200
         os.kill(os.getpid(), signal.SIGTERM)

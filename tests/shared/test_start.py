@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-SELDOM_NEEDED = ("elasticsearch", "tantivy", "webauthn", "zxcvbn", "PIL")
+SELDOM_NEEDED = ("aiohttp", "authlib", "elasticsearch", "httpx", "joserfc", "PIL", "tantivy", "webauthn", "zxcvbn")
 """Each takes a noticeable part of a start; what needs one imports it."""
 
 

@@ -26,6 +26,9 @@ def run(
     ] = None,
 ) -> None:
     """Run all of Newswire in one process; nothing else is needed."""
+    from newswire import garbage_collection
+
+    garbage_collection.collect_rarely()  # before the services are imported
     from newswire_cli.local.run import is_loopback, run_all
 
     run_all(host, port, data_dir, not no_samples, is_loopback(host) if sign_in_link is None else sign_in_link)

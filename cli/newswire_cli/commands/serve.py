@@ -36,8 +36,10 @@ def serve(
 
     It runs until SIGTERM or Ctrl-C and logs to stderr as JSON lines.
     """
+    from newswire import garbage_collection
     from newswire_cli.local.known_settings import reject_unknown_settings
 
+    garbage_collection.collect_rarely()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     reject_unknown_settings()
     from pydantic import ValidationError

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -86,8 +86,10 @@ def rotate_log(log: Path) -> None:
 
 
 @contextmanager
-def embedded_valkey(data_dir: Path) -> Iterator[EmbeddedValkey]:
+def embedded_valkey(data_dir: Path, meanwhile: Callable[[], None] | None = None) -> Iterator[EmbeddedValkey]:
     """Run a server for the data in ``data_dir/valkey``; ``data_dir/redis.url`` contains its address.
+
+    ``meanwhile`` is called while the server reads its data.
 
     Every write is on disk before it is acknowledged (``appendfsync always``). The server runs in a session of its own, so
     that Ctrl-C in the terminal reaches only Newswire, which needs the server for its own shutdown.
@@ -105,6 +107,8 @@ def embedded_valkey(data_dir: Path) -> Iterator[EmbeddedValkey]:
         address.write_text(valkey.url + "\n")
         valkey.start()
         try:
+            if meanwhile is not None:
+                meanwhile()
             _wait_until_ready(valkey)
             yield valkey
         finally:

@@ -1,6 +1,5 @@
 """Composition root of the ingest service: settings, client, store, routes, loops."""
 
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -161,6 +160,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         libraries=[store.functions, outcomes.functions],
         brokers=[broker],
         problems=PROBLEMS,
+        warm_ups=[language.load],
         state={"limits": limits},
     )
 
@@ -181,7 +181,6 @@ def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorAction
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open the clients of ingest, and close them at the end."""
     own = IngestSettings() if settings is None else as_ingest_settings(settings)
-    threading.Thread(target=language.load, daemon=True).start()
     async with open_redis(own.redis_url.get_secret_value(), own.namespace, own.redis_connections) as redis:
         yield assemble(redis, own)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib import import_module
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -265,6 +266,7 @@ async def service(
                 **newsletters.checks,
             },
             problems=makers,
+            warm_ups=[partial(import_module, "aiohttp")],  # for the first feed, and the first name of an endpoint
             state={"subscription_write_limit": WriteLimit(own.subscription_write_rate)},
             brokers=[broker, hub.broker],
             channels=described_channels(keys),

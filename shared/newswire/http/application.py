@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import gc
 import inspect
 import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -17,11 +17,12 @@ from typing import Any, cast
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire import asyncapi
+from newswire import asyncapi, garbage_collection
 from newswire.asyncapi import Channel
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.key_usage import KeyUsageRecorder
@@ -63,9 +64,6 @@ MAX_ACCEPTS_PER_TURN = 8
 """Connections accepted in one turn of the event loop. libuv accepts one per listening handle: in a busy process, clients would wait
 for seconds behind hundreds of others before their first byte is read. With 32, a storm of new connections makes the turns so long
 that it starves all other work."""
-GC_THRESHOLD = 20_000
-"""Objects after which the youngest are searched for cycles. Requests and events make few cycles, and Python's own threshold of 700
-costs a tenth of the processor time of handling them."""
 _UNTRACED_PATHS = ("/v1/stream", "/portal/live/stream", "/healthz", "/readyz", "/status", "/metrics")
 """A live stream would be a span of hours, and probes would be most of the spans."""
 
@@ -92,6 +90,8 @@ class Service:
     """Further channels for the AsyncAPI document."""
     problems: ProblemMakers = field(default_factory=dict)
     """The problem document of each domain error."""
+    warm_ups: Sequence[Callable[[], object]] = ()
+    """What a thread loads as soon as the server accepts requests: large, and needed by few of them."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """Entries of the app state for dependencies, by name."""
 
@@ -133,7 +133,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         for name, value in service.state.items():
             setattr(app.state, name, value)
         for router in service.routers:
-            app.include_router(router)
+            _add_routes(app, router)
             service_of_route |= {getattr(route, "path", ""): service.name for route in router.routes}
     health = Health(
         {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()},
@@ -161,6 +161,22 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         default_service=services[0].name if len(services) == 1 else "newswire",
     )
     return app
+
+
+def _add_routes(app: FastAPI, router: APIRouter) -> None:
+    """Add the routes of a router as they are.
+
+    `include_router` makes each a second time, at the first request, for prefixes and dependencies that a router is included with.
+    These have none, and making a route takes as long as importing a small library.
+    """
+    if not all(isinstance(route, APIRoute) for route in router.routes):
+        app.include_router(router)
+        return
+    for route in router.routes:
+        cast("APIRoute", route).unique_id = cast("APIRoute", route).operation_id or operation_id(
+            cast("APIRoute", route)
+        )
+    app.router.routes.extend(router.routes)
 
 
 def _telemetry() -> TelemetryConfig:
@@ -194,6 +210,7 @@ async def serve(
         OSError: the address cannot be listened on, because another process began to after both were bound.
     """
     set_levels(settings.log_level)
+    garbage_collection.collect_rarely()
     tracing.set_up(name)
     with listener:
         async with AsyncExitStack() as stack:
@@ -245,7 +262,7 @@ async def _run(
     with _on_signal(lambda: _leave(leaving, server, stopping)):
         handles = [listener, *(listener.dup() for _ in range(MAX_ACCEPTS_PER_TURN - 1))]  # the server closes them
         serving = asyncio.create_task(server.serve(sockets=handles))
-        after_start = asyncio.create_task(_after_start(server, serving, started))
+        after_start = asyncio.create_task(_after_start(server, serving, services, started))
         await serving
         stopping.set()
         after_start.cancel()
@@ -268,15 +285,15 @@ async def _load_functions(services: Sequence[Service]) -> None:
 
 
 async def _after_start(
-    server: uvicorn.Server, serving: "asyncio.Task[None]", started: Callable[[], Awaitable[None] | None] | None
+    server: uvicorn.Server,
+    serving: "asyncio.Task[None]",
+    services: Sequence[Service],
+    started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    # Objects created during the start (code, schemas, clients) live until the end. Excluding them from garbage collection
-    # saves about a sixth of the CPU time of consuming a backlog.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    garbage_collection.keep_objects()
+    threading.Thread(target=_warm_up, args=(services,), daemon=True).start()
     if started is not None and server.started:
         try:
             result = started()
@@ -284,6 +301,11 @@ async def _after_start(
                 await result
         except Exception:
             log.exception("the callback after the start failed")
+
+
+def _warm_up(services: Sequence[Service]) -> None:
+    for warm_up in (each for service in services for each in service.warm_ups):
+        warm_up()
 
 
 async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, states: Results) -> None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from newswire.article import Tombstone
 from newswire.auth.authentication import request_actor
+from newswire.http.operation_ids import operation_id
 from newswire.http.pagination import json_answer
 from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
 from newswire.observability import tracing
@@ -29,7 +30,7 @@ class TakedownRequest(BaseModel):
 
 def router(actions: OperatorActions) -> APIRouter:
     """Return the paths under ``/v1/admin/articles``."""
-    routes = APIRouter(prefix="/v1/admin/articles", tags=["operators"])
+    routes = APIRouter(prefix="/v1/admin/articles", tags=["operators"], generate_unique_id_function=operation_id)
 
     @routes.delete(
         "/{article_id}",

@@ -12,6 +12,7 @@ from newswire.article import ArticleDraft, RetractionRequest, Tombstone
 from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.encoded_response import EncodedResponse
+from newswire.http.operation_ids import operation_id
 from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, requested_preconditions
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid
@@ -76,7 +77,7 @@ class _Identity(BaseModel):
 
 def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
     """Return the routes for articles."""
-    routes = APIRouter(prefix=PATH, tags=["publishing"])
+    routes = APIRouter(prefix=PATH, tags=["publishing"], generate_unique_id_function=operation_id)
     of = partial(requested_preconditions, must_match=settings.require_if_match)
 
     @routes.post(

@@ -1,6 +1,9 @@
-"""The client of one provider: where it sends people, and what it learns about those who come back."""
+"""The client of one provider: where it sends people, and what it learns about those who come back.
 
-from dataclasses import dataclass, field, replace
+It is imported only if there are providers: its libraries take a tenth of the time for importing all of ingest.
+"""
+
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +22,7 @@ from newswire_ingest.openid.errors import (
     ProviderUnavailableError,
 )
 from newswire_ingest.openid.id_tokens import LEEWAY_SECONDS, verify
+from newswire_ingest.openid.models import Answer, Person
 from newswire_ingest.openid.providers import OpenIdProvider
 
 MAX_CODE_CHARS = 4096
@@ -31,29 +35,6 @@ _PROMPTS = {
 }
 _TRUE = (True, "true", "True", "1")
 """How providers write that an address is verified; 1 equals True."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The query parameters with which a provider sends a person back; empty where it sent none."""
-
-    code: str
-    state: str
-    issuer: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What a provider says about a person. ``email``: None unless the provider says that it belongs to the person."""
-
-    issuer: str
-    subject: str
-    email: str | None
-    name: str
-    groups: frozenset[str]
-    id_token: str = field(default="", repr=False)
-    """For signing out at the provider; empty if it is too long for an address."""
 
 
 class OpenIdClient:

@@ -7,6 +7,7 @@ provider says that it belongs to the person.
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
@@ -28,7 +29,6 @@ from newswire.users.names import MAX_NAME_CHARS, check_email, check_name
 from newswire.users.roles import Role
 from newswire.users.service import Client, UserService, actor_of
 from newswire_ingest.openid.attempts import Aim, Attempt, Attempts
-from newswire_ingest.openid.client import Answer, OpenIdClient, Person
 from newswire_ingest.openid.errors import (
     AttemptEndedError,
     IdentityTakenError,
@@ -37,8 +37,12 @@ from newswire_ingest.openid.errors import (
     UnknownPersonError,
     UnverifiedEmailError,
 )
+from newswire_ingest.openid.models import Answer, Person
 from newswire_ingest.openid.providers import OpenIdProvider
 from newswire_ingest.openid.repository import Identities
+
+if TYPE_CHECKING:
+    from newswire_ingest.openid.client import OpenIdClient
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ class OpenIdService:
         redis: "Redis",
         keys: Keyspace,
         users: UserService,
-        clients: Mapping[str, OpenIdClient],
+        clients: "Mapping[str, OpenIdClient]",
         usable: UsableCredentials,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:

@@ -20,7 +20,6 @@ from newswire.workspace.browser_tokens import BrowserTokens
 from newswire.workspace.frame import ACCOUNT_PATH, Workspace
 from newswire.workspace.texts import texts
 from newswire_ingest.openid.attempts import Aim, Attempt
-from newswire_ingest.openid.client import Answer
 from newswire_ingest.openid.errors import (
     AttemptEndedError,
     IdentityRefusedError,
@@ -33,6 +32,7 @@ from newswire_ingest.openid.errors import (
     UnknownPersonError,
     UnverifiedEmailError,
 )
+from newswire_ingest.openid.models import Answer
 from newswire_ingest.openid.service import OpenIdService
 from newswire_ingest.users.account_pages import PROVE_PATH, AccountView, prove_address
 from newswire_ingest.users.sign_in_pages import PACKAGE, SignInForm, leave

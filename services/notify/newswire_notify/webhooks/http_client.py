@@ -14,11 +14,10 @@ from functools import lru_cache
 from typing import NamedTuple, Self, cast
 
 import httptools
-from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from newswire_notify.webhooks.addresses import special
-from newswire_notify.webhooks.ssrf_guard import AddressPolicy, GuardedConnector
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy, GuardedConnector, Resolver
 
 KEPT_BODY_BYTES = 4096
 BODY_TIMEOUT_SECONDS = 2.0
@@ -242,7 +241,7 @@ class WebhookHttpClient:
         policy: AddressPolicy,
         *,
         connect: float = 5.0,
-        resolver: AbstractResolver | None = None,
+        resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._hides = policy.allow_private and not policy.answers_shown

@@ -11,15 +11,16 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
 from aiohappyeyeballs import start_connection
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from newswire.validation.web_addresses import MAX_URL_LENGTH
 from newswire_notify.webhooks.addresses import Network, special, within
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
@@ -89,39 +90,58 @@ class AddressPolicy:
             raise AddressRefusedError("writes an IP address in an unusual way")
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves names, by default with the system's configuration, and checks every address that it returns."""
-
-    def __init__(self, policy: AddressPolicy, inner: AbstractResolver | None = None) -> None:
-        self._policy = policy
-        # Waits for name servers without threads: names that do not respond delay no others.
-        self._inner = inner or aiohttp.AsyncResolver()
-        self._own = inner is None
+class Resolver(Protocol):
+    """Resolves names, as those of aiohttp do."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    ) -> "list[ResolveResult]":
+        """Return the addresses of a name."""
+
+    async def close(self) -> None:
+        """Stop waiting for answers."""
+
+
+class GuardedResolver:
+    """Resolves names, by default with the system's configuration, and checks every address that it returns."""
+
+    def __init__(self, policy: AddressPolicy, inner: Resolver | None = None) -> None:
+        self._policy = policy
+        self._inner = inner
+        self._own: Resolver | None = None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> "list[ResolveResult]":
         """Resolve a name; raise `AddressRefusedError` where one of its addresses is not allowed."""
         if (literal := _literal(host)) is not None:
             self._policy.check(str(literal))
             kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
-            return [ResolveResult(hostname=host, host=host, port=port, family=kind, proto=0, flags=_NUMERIC)]
+            return [{"hostname": host, "host": host, "port": port, "family": kind, "proto": 0, "flags": _NUMERIC}]
         self._policy.check_name(host)
-        found = await self._inner.resolve(host, port, family)
+        found = await (self._inner or self._of_system()).resolve(host, port, family)
         for result in found:
             self._policy.check(result["host"])
         return found
 
     async def close(self) -> None:
         """Close the inner resolver, unless it was passed in."""
-        if self._own:
-            await self._inner.close()
+        if self._own is not None:
+            await self._own.close()
+
+    def _of_system(self) -> Resolver:
+        if self._own is None:
+            from aiohttp import AsyncResolver  # takes a fifth of the time for importing notify
+
+            # Waits for name servers without threads: names that do not respond delay no others.
+            self._own = AsyncResolver()
+        return self._own
 
 
 class GuardedConnector:
     """Connects only to addresses that a policy allows."""
 
-    def __init__(self, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None) -> None:
         self._policy = policy
         self._resolver = GuardedResolver(policy, resolver)
 
@@ -162,7 +182,7 @@ class GuardedConnector:
         return made
 
 
-async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> str:
+async def check_endpoint(url: str, policy: AddressPolicy, resolver: Resolver | None = None) -> str:
     """Return a webhook URL in its normal form.
 
     A name that does not resolve now is accepted: it is resolved again for each delivery.

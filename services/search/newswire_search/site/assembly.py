@@ -10,6 +10,7 @@ from newswire_search.feeds.index_changes import ReadIndexState
 from newswire_search.index.port import PublicIndexReader
 from newswire_search.settings import SearchSettings
 from newswire_search.site import pages
+from newswire_search.site.compiled_templates import FOLDER
 from newswire_search.site.error_pages import error_pages
 from newswire_search.site.frame import Frame
 from newswire_search.site.navigation import Navigation
@@ -38,5 +39,6 @@ def reader_site(
     """
     refresh = timedelta(milliseconds=settings.elasticsearch_refresh_ms)
     navigation = Navigation(index, settings.site_sections, refresh)
-    frame = Frame(settings, navigation, read_state, refresh, newsletters)
+    kept_code = settings.data_dir / FOLDER if settings.index == "embedded" else None
+    frame = Frame(settings, navigation, read_state, refresh, newsletters, kept_code)
     return ReaderSite(pages.router(index, frame, navigation, newsletters), error_pages(frame), frame)

@@ -30,7 +30,7 @@ from newswire.text.direction import direction_of
 from newswire_search.feeds.feed import FeedLink, feed_links
 from newswire_search.feeds.index_changes import IndexState, ReadIndexState
 from newswire_search.query.state_cache import StateCache
-from newswire_search.site.compiled_templates import COMPILED, compile_templates
+from newswire_search.site.compiled_templates import compile_templates, compiled_templates
 from newswire_search.site.head import Heads
 from newswire_search.site.images import CARD_SIZES, LEAD_SIZES
 from newswire_search.site.links import QueryPairs, label_path
@@ -82,8 +82,11 @@ class Frame:
         read_state: ReadIndexState,
         refresh: timedelta,
         newsletters: NewsletterBoxes | None = None,
+        kept_code: Path | None = None,
     ) -> None:
         """Load the theme. Searches of the index see a write after ``refresh``. Pages link to the newsletters, if there are any.
+
+        ``kept_code``: the folder that keeps compiled templates for the next start.
 
         Raises:
             ThemeError: a file or template of the owner cannot be used.
@@ -95,6 +98,7 @@ class Frame:
         self._navigation = navigation
         self._read_state = read_state
         self._newsletters = newsletters
+        self._kept_code = kept_code
         self._pages: StateCache[Representation] = StateCache(MAX_KEPT_BYTES, refresh)
         self._started = datetime.now(UTC).replace(microsecond=0)
         self._fallback = self._environment(None)
@@ -201,7 +205,7 @@ class Frame:
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],
             auto_reload=False,
-            bytecode_cache=COMPILED,
+            bytecode_cache=compiled_templates(self._kept_code),
         )
         words = self.localisation
         environment.install_gettext_translations(words.translations, newstyle=True)  # type: ignore[attr-defined]
