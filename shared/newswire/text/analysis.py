@@ -147,7 +147,8 @@ def _terms_of_short(texts: Sequence[Sequence[str]], language: str) -> tuple[list
         single = list(map(pieces_of.single_terms.get, text))
         start = 0
         joined_at: list[int] = []
-        for at in [at for at, term in enumerate(single) if term is None]:
+        for _ in range(single.count(None)):
+            at = single.index(None, start)
             piece = pieces_of[text[at]]
             found += single[start:at]  # type: ignore[arg-type]  # those between are not None
             found += piece.terms

@@ -1,6 +1,6 @@
 """The terms of words and short pieces of text in each language, cached: most words of an article have occurred before."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
@@ -246,6 +246,10 @@ def other_terms(word: str, language: str) -> list[str]:
 class _BareWords(dict[str, tuple[str, ...]]):
     """The words of the pieces of text seen so far, without accents, and those that are written as one."""
 
+    def __init__(self) -> None:
+        self.single_words: dict[str, str] = {}
+        """The words of the pieces that are one word and nothing else: nearly all."""
+
     def __missing__(self, chunk: str) -> tuple[str, ...]:
         word = _lone_word(chunk)
         found = (
@@ -260,7 +264,10 @@ class _BareWords(dict[str, tuple[str, ...]]):
         if len(chunk) <= MAX_KEPT_LENGTH:
             if len(self) >= MAX_KEPT:
                 self.clear()
+                self.single_words.clear()
             self[chunk] = found
+            if len(found) == 1:
+                self.single_words[chunk] = found[0]
         return found
 
 
@@ -292,9 +299,16 @@ def findable_words_in(found: Iterable[str]) -> list[str]:
     return list(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
 
 
-def findable_words_of(found: Iterable[str]) -> set[str]:
+def findable_words_of(found: Set[str]) -> set[str]:
     """Return the same, each word once."""
-    return set(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
+    single = list(map(_bare_words_of.single_words.get, found))
+    every = set(single)
+    if None in every:
+        for chunk, word in zip(found, single, strict=True):
+            if word is None:
+                every.update(_bare_words_of[chunk])
+        every.remove(None)
+    return every  # type: ignore[return-value]  # None is removed
 
 
 def terms(text: str, language: str = DEFAULT) -> list[str]:

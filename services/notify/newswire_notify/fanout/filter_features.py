@@ -149,7 +149,7 @@ def feature_keys(
     found: set[FeatureKey] = {field_key(name, value) for name, values in features.fields.items() for value in values}
     found.update(field_key(f"metadata.{name}", value) for name, value in features.metadata.items())
     if "text" in places:
-        found.update(features.positions)
+        found.update(features.terms)
     for place in WORD_FIELDS:
         if place in places:
             found.update(word_key(place, word) for word in features.positions_in(place))

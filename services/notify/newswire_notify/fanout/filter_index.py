@@ -49,9 +49,7 @@ class IndexedFilter:
     """The other choices of several features."""
 
     def matches(self, has: set[FeatureKey], features: ArticleFeatures) -> bool:
-        """Return whether a candidate article with these features matches."""
-        if not self.required <= has:
-            return False
+        """Return whether a candidate article with these features, all required ones among them, matches."""
         for choice in self.choices:
             if choice.isdisjoint(has):
                 return False
@@ -125,15 +123,14 @@ class LanguageFilterIndex:
         self._seen.update(has)
         self._age()
         candidates: dict[str, IndexedFilter] = dict(self._anywhere)
-        for bucket in map(self._under.get, has):
-            if bucket:
-                candidates.update(bucket)
+        for bucket in filter(None, map(self._under.get, has)):
+            candidates.update(bucket)  # a filter may be indexed under several features
         found, misses = [], []
         for digest, indexed in candidates.items():
-            if indexed.matches(has, features):
+            if indexed.required <= has and indexed.matches(has, features):
                 if kind in indexed.events:
                     found.append(digest)
-            elif indexed.under and indexed.reindexed_at * 2 < self._articles:
+            elif indexed.reindexed_at * 2 < self._articles and indexed.under:
                 misses.append((digest, indexed))
         for digest, indexed in misses:
             self._reindex(digest, indexed)

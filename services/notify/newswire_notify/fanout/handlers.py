@@ -252,5 +252,5 @@ def _expanded(matched: Sequence[Matched], planned: Sequence[ExpansionProgress | 
 def analyse(article: ArticlePublished, _: Deadline) -> ArticleFeatures:
     """Return the features of an article with its analysed text."""
     features = ArticleFeatures.of(article)
-    features.positions  # noqa: B018 (computed here, and kept with them)
+    features.positions, features.joined_terms  # noqa: B018 (computed here, and kept with them)
     return features
