@@ -23,6 +23,7 @@ from newswire_notify.webhooks.http_client import (
     _parse_target,
 )
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
+from newswire_notify.webhooks.tcp_keepalive import PROBE_AFTER_SECONDS
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -419,6 +420,18 @@ def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) 
                     await asyncio.sleep(0.02)
             await post(client, it)
             assert it.http_client == 4
+
+    run(scene())
+
+
+def test_idle_connections_are_probed_by_the_system(run: Run) -> None:
+    async def scene() -> None:
+        async with endpoint(OK) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            await post(client, it)
+            [connection] = client._kept
+            sock = connection._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == PROBE_AFTER_SECONDS
 
     run(scene())
 

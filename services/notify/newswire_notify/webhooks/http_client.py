@@ -18,14 +18,16 @@ from yarl import URL
 
 from newswire_notify.webhooks.addresses import special
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy, GuardedConnector, Resolver
+from newswire_notify.webhooks.tcp_keepalive import probe_when_idle
 
 KEPT_BODY_BYTES = 4096
 BODY_TIMEOUT_SECONDS = 2.0
 """Time limit for the beginning of a response body."""
 MAX_RESPONSE_BYTES = 32 * 1024
 """Bytes read of a response, including headers and framing."""
-IDLE_CONNECTION_SECONDS = 15.0
-"""Seconds for which an idle connection is kept."""
+IDLE_CONNECTION_SECONDS = 60.0
+"""Seconds for which an idle connection is kept: a new one takes a look-up of the name, and two or three round trips with TLS. Most
+servers and load balancers keep theirs for about as long; one that they close is not used again."""
 MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
 MAX_KNOWN_RESPONSES, MAX_KNOWN_RESPONSE_BYTES = 256, 1024
@@ -334,6 +336,7 @@ class WebhookHttpClient:
             async with asyncio.timeout(self._connect):
                 sock = await self._connector.dial(origin.name, origin.port, tls=origin.tls)
                 try:
+                    probe_when_idle(sock)
                     self._note(origin, sock.getpeername()[0])
                     _, connection = await asyncio.get_running_loop().create_connection(
                         _Connection,
