@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from newswire.media import ArticleImage
-from newswire.text.folding import fold
+from newswire.text.folding import fold_label
 from newswire.validation.fields import (
     METADATA_LIMIT,
     WHOLE,
@@ -155,7 +155,7 @@ class ArticleDraft(BaseModel):
     def _unique_topics(cls, topics: list[str]) -> list[str]:
         once: dict[str, str] = {}
         for topic in topics:
-            once.setdefault(fold(topic), topic)
+            once.setdefault(fold_label(topic), topic)
         return list(once.values())
 
     @field_validator("metadata")

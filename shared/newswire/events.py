@@ -6,6 +6,7 @@ See the CloudEvents specification 1.0.2, "JSON Event Format".
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -253,6 +254,7 @@ def event_json(
     return orjson.dumps(said | {"data": data})
 
 
+@lru_cache(maxsize=1024)
 def source(site: str, publisher: str) -> str:
     """Return the ``source`` of a publisher's events."""
     return f"{site}/publishers/{quote(publisher, safe='')}"

@@ -61,6 +61,10 @@ class Preconditions:
         return self.none_match is not None and bool({etag(state), "*"} & self.none_match)
 
 
+UNCONDITIONAL = Preconditions()
+"""Requires nothing."""
+
+
 def etag(state: str) -> str:
     """Return the ETag of a state: of an article that is ``version-revision``."""
     return f'"{state}"'

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newswire_ingest.content.plain_markup import MAX_DEPTH, split_plain_markup
-from newswire_ingest.content.sanitise import joined_text, plain_text, sanitise
+from newswire_ingest.content.sanitise import joined_text, plain_text, sanitise, word_count
 from newswire_ingest.content.sanitised_body import sanitised_body
 
 NAMES = "p h2 h3 h4 em strong b i code sub sup ul ol li blockquote br"
@@ -98,3 +98,14 @@ def test_everything_else_is_parsed(sent: str) -> None:
 
 def test_lines_of_text_without_markup_are_kept() -> None:
     assert sanitised_body("one\ntwo", None).text == "one\ntwo"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(TEXTS, st.sampled_from(["p", "h2", "blockquote"])), max_size=6), TEXTS)
+def test_the_text_of_blocks_is_one_line_for_each_with_single_spaces(blocks: list[tuple[str, str]], rest: str) -> None:
+    texts = [part for text, _ in blocks for part in (rest, text)] + [rest]
+    tags = [tag for _, name in blocks for tag in (name, f"/{name}")]
+    lines = [" ".join(text.split()) for text in texts]
+    text = joined_text(texts, tags)
+    assert text == "\n\n".join(line for line in lines if line)
+    assert word_count(text) == len(text.split())

@@ -190,6 +190,24 @@ async def test_write_says_why_it_does_not(store: Store) -> None:
     assert await store.write("a4") == [b"BARRED"]
 
 
+async def test_write_counts_several_labels_of_a_kind(store: Store) -> None:
+    def lines(*topics: str) -> str:
+        return "".join(f"topic\t{each.lower()}\t{each}\t0\n" for each in topics) + "category\tnews\tNews\t0\n"
+
+    assert (await store.write("a1", labels=lines("Ferries", "Bees", "Rents")))[0] == b"OK"
+    assert (await store.write("a2", labels=lines("Bees", "Fishing")))[0] == b"OK"
+    counts = [(b"Bees", 2), (b"Ferries", 1), (b"Fishing", 1), (b"Rents", 1)]
+    assert sorted(await store.redis.zrange(f"{store.labels}topic", 0, -1, withscores=True)) == counts
+    forms = [(label.lower(), count) for label, count in counts]
+    assert sorted(await store.redis.zrange(f"{store.labels}forms:topic", 0, -1, withscores=True)) == forms
+    spelled = [label.lower() + b"\t" + label for label, _ in counts]
+    assert await store.redis.zrange(f"{store.labels}spelled:topic", 0, -1) == spelled
+    assert await store.redis.zscore(f"{store.labels}category", "News") == 2
+    assert (await store.write("a1", "1-0", 2, labels=lines("Bees", "Rents")))[0] == b"OK"
+    assert await store.redis.zrange(f"{store.labels}spelled:topic", 0, -1) == [spelled[0], *spelled[2:]]
+    assert (await store.fields(f"{store.labels}of:p"))["topic\tbees"] == "2\tBees"
+
+
 async def test_write_counts_new_articles_against_the_quota(store: Store) -> None:
     counter = store.keys.key("quota", "p", "2026-01-02")
     assert (await store.write("a1", quota="1", counter=counter))[0] == b"OK"

@@ -240,9 +240,9 @@ def _calling(steps: Sequence[_Step]) -> Handler:
     async def handle(request: Request) -> Any:
         results: list[Any] = []
         for step in steps:
-            values: dict[str, Any] = {name: results[place] for name, place in step.results}
-            if step.request is not None:
-                values[step.request] = request
+            values: dict[str, Any] = {} if step.request is None else {step.request: request}
+            for name, place in step.results:
+                values[name] = results[place]
             if step.path_parts:
                 parts = request.scope["path_params"]
                 values |= {name: parts[alias] for name, alias in step.path_parts}

@@ -25,6 +25,7 @@ Attributes = Mapping[str, str | int]
 PROTOCOL = "http/protobuf"
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 _tracer = trace.get_tracer("newswire", schema_url="https://opentelemetry.io/schemas/1.44.0")
+_NO_PROVIDERS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
 _NOTHING = nullcontext(trace.INVALID_SPAN)
 
 
@@ -40,7 +41,7 @@ _request_sampler: RequestSampler | None = None
 
 def is_set_up() -> bool:
     """Return whether spans are recorded: the process has a tracer provider, of `set_up` or from ``opentelemetry-instrument``."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+    return not isinstance(trace.get_tracer_provider(), _NO_PROVIDERS)
 
 
 def set_up(service: str) -> None:
@@ -79,7 +80,7 @@ def is_chosen(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def is_recording() -> bool:
     """Return whether the current request or event is recorded."""
-    return trace.get_current_span().is_recording()
+    return bool(context.get_current()) and trace.get_current_span().is_recording()
 
 
 def traceparent(header: str | None) -> str:
@@ -89,9 +90,10 @@ def traceparent(header: str | None) -> str:
     trace. ``header`` is the caller's ``traceparent``; an invalid one is ignored. A trace that would have no first span because
     nothing is recorded of what caused the event is not recorded further on either.
     """
-    current = trace.get_current_span().get_span_context()
-    if current.is_valid:
-        return _header(current)
+    if context.get_current():  # without a span, nothing is in it
+        current = trace.get_current_span().get_span_context()
+        if current.is_valid:
+            return _header(current)
     span = secrets.token_hex(8)
     if header and (parts := _parts(header)):
         trace_id, _, flags = parts

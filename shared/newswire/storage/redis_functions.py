@@ -57,9 +57,10 @@ class Call(NamedTuple):
 
     def command(self, full_name: str, route: Sequence[str] = ()) -> list[Any]:
         """Return the parts of the command. ``route``: the keys of a call without keys."""
-        keys = [key for key in self.keys or route if key]
-        absent = [at for at, key in enumerate(self.keys, start=1) if not key]
-        added: dict[str, Any] = {"absent_keys": absent} if absent else {}
+        keys, added = [*(self.keys or route)], dict[str, Any]()
+        if "" in keys:
+            added["absent_keys"] = [at for at, key in enumerate(self.keys, start=1) if not key]
+            keys = [key for key in keys if key]
         if keys and keys[0].startswith("{"):
             keys.append(never_stored(keys[0].partition("}")[0] + "}"))
             added["guarded"] = True

@@ -2,6 +2,10 @@
 
 import re
 import unicodedata
+from functools import lru_cache
+
+MAX_FOLDED_LABELS = 8192
+"""The labels whose folded forms are kept in memory, 100 characters each at most."""
 
 # Letters that Unicode does not decompose, but that readers type without stroke or ligature.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
@@ -27,6 +31,12 @@ def fold(text: str) -> str:
     if _LATIN.fullmatch(text):
         return " ".join(text.translate(_FOLDED_LATIN).split())
     return " ".join(_folded(text).split())
+
+
+@lru_cache(maxsize=MAX_FOLDED_LABELS)
+def fold_label(label: str) -> str:
+    """Return `fold` of a short text that occurs in many articles, such as a topic."""
+    return fold(label)
 
 
 def _folded(text: str) -> str:

@@ -1,5 +1,6 @@
 """The publishers' API for one article, by its id or its external id."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from newswire.http.request_parsing import JSON, NoParameters, ParsedBody, idempo
 from newswire.http.sent_headers import sent_header
 from newswire.merge_patch import MEDIA_TYPE
 from newswire.observability import metrics, tracing
-from newswire.preconditions import Preconditions, etag
+from newswire.preconditions import UNCONDITIONAL, Preconditions, etag
 from newswire.validation.fields import ExternalId
 from newswire_ingest.articles.models import PATH, Find, WriteCommand, WriteResult
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
@@ -93,7 +94,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
     async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
-        result = await articles.create(sent.model, _change(request, caller, sent.raw, Preconditions()))
+        result = await articles.create(sent.model, _change(request, caller, sent.raw, UNCONDITIONAL))
         if not result.created:
             metrics.idempotent_repeats.inc()
         return _answer(result, location=True)
@@ -160,7 +161,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
             openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def withdraw(request: Request, caller: Publisher, sent: Reason, find: article) -> Response:
-            change = _change(request, caller, sent.raw, of(request))
+            change = replace(_change(request, caller, sent.raw, of(request)), actor=request_actor(caller, request))
             return _answer(await articles.withdraw(find, sent.model.reason, change))
 
     @routes.put(
@@ -188,7 +189,6 @@ def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: P
         tracing.traceparent(sent_header(request.scope, b"traceparent")),
         IdempotencyScope(caller.account, request.method, request.url.path, key) if key else None,
         conditions,
-        actor=request_actor(caller, request),
     )
 
 

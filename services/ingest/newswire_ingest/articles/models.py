@@ -1,13 +1,13 @@
 """The models of the application layer: a command, an article as stored, and the result of a command."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from newswire.auth.credentials import Caller
 from newswire.observability.audit import SYSTEM, Actor
-from newswire.preconditions import Preconditions
+from newswire.preconditions import UNCONDITIONAL, Preconditions
 from newswire_ingest.articles.article_reader import StoredArticle
 from newswire_ingest.articles.publishing import Version
 from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext
@@ -26,7 +26,7 @@ class WriteCommand:
     fingerprint: str
     trace: str
     idempotency: IdempotencyScope | None = None
-    conditions: Preconditions = field(default_factory=Preconditions)
+    conditions: Preconditions = UNCONDITIONAL
     article_id: str | None = None
     """The id of the article that it creates, if the caller reserved one: a second attempt creates no second article."""
     write_token: str | None = None

@@ -20,7 +20,7 @@ from newswire_ingest.content.content import changed, content
 from newswire_ingest.content.sanitised_body import SanitisedBody
 
 MAX_SLUG_CHARS = 80
-_NOT_IN_ASCII_SLUGS = re.compile("[^a-z0-9]+")
+_IN_ASCII_SLUGS = re.compile("[a-z0-9]++")
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 VERSION_SUMMARY_FIELDS = ("version", "kind", "changed", "updated_at", "correction_note")
 
@@ -172,7 +172,7 @@ def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     folded = fold(title)
     if folded.isascii():
-        return _NOT_IN_ASCII_SLUGS.sub("-", folded).strip("-")[:MAX_SLUG_CHARS].rstrip("-") or "article"
+        return "-".join(_IN_ASCII_SLUGS.findall(folded))[:MAX_SLUG_CHARS].rstrip("-") or "article"
     words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in folded).split())
     end = MAX_SLUG_CHARS
     while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not separated from its combining marks

@@ -184,21 +184,19 @@ class ArticleStore(ArticleReader):
         quota: Quota = NO_QUOTA,
     ) -> StoreResult:
         due, document = version.due, version.document
-        arguments: dict[str, Any] = {
-            **self._context_arguments(context, version.id, revision_tag),
-            "write_token": version.write_token,
-            "quota": str(quota.maximum),
-            "external": document.get("external_id", ""),
-            "mode": mode,
-            "action": "schedule" if due else "publish",
-            "number": str(revision if due else version.number),
-            "source_version": str(document.get("source_version", "")),
-            "published_at": document["published_at"],
-            "label_names": self._labels,
-            "labels": label_lines(document, version.rewritten_labels),
-            "media_names": self._media,
-            "media": version.media_files,
-        }
+        arguments = self._context_arguments(context, version.id, revision_tag)
+        arguments["write_token"] = version.write_token
+        arguments["quota"] = str(quota.maximum)
+        arguments["external"] = document.get("external_id", "")
+        arguments["mode"] = mode
+        arguments["action"] = "schedule" if due else "publish"
+        arguments["number"] = str(revision if due else version.number)
+        arguments["source_version"] = str(document.get("source_version", ""))
+        arguments["published_at"] = document["published_at"]
+        arguments["label_names"] = self._labels
+        arguments["labels"] = label_lines(document, version.rewritten_labels)
+        arguments["media_names"] = self._media
+        arguments["media"] = version.media_files
         if due:
             arguments |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
@@ -227,12 +225,12 @@ class ArticleStore(ArticleReader):
             await self.command_batcher.call("write", self._keys_of(context, article_id, ""), arguments)
         )
 
-    def _context_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
-        return self._request_arguments(context, article_id, revision_tag) | {
-            "publisher": context.caller.account,
-            "key": context.caller.key_id,
-            "prefix": self._prefix,
-        }
+    def _context_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, Any]:
+        arguments: dict[str, Any] = self._request_arguments(context, article_id, revision_tag)
+        arguments["publisher"] = context.caller.account
+        arguments["key"] = context.caller.key_id
+        arguments["prefix"] = self._prefix
+        return arguments
 
     def _request_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
         """Return the arguments of every request, as strings: Lua's numbers are not exact."""

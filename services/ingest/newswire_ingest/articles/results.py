@@ -1,5 +1,6 @@
 """The results of commands: converts results of the store into articles or problems."""
 
+from functools import cache
 from typing import Any
 
 from newswire.observability import metrics
@@ -19,6 +20,9 @@ from newswire_ingest.articles.publishing import is_article_id
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.store_result import StoreResult
 from newswire_ingest.articles.write_context import WriteContext
+
+_events_of_kind = cache(metrics.article_events.labels)
+"""The counter of a kind: looking it up costs more than counting."""
 
 
 class ResultReader:
@@ -115,4 +119,4 @@ def cancelled(article_id: str) -> WriteResult:
 def count_event(stored: StoreResult, kind: str) -> None:
     """Count an event, if the write added one to the stream."""
     if stored.entry:
-        metrics.article_events.labels(kind).inc()
+        _events_of_kind(kind).inc()

@@ -37,8 +37,8 @@ async def sanitise_body(sent: str, address: str | None) -> SanitisedBody:
         MarkupLimitError: its structure is over a limit, or it takes more CPU time than any legitimate body.
         OffloadError: too many bodies are queued.
     """
-    if len(sent) <= INLINE_CHARACTERS and markup_count(sent) <= INLINE_MARKUP:
-        return sanitised_body(sent, address)
+    if len(sent) <= INLINE_CHARACTERS and (markup := markup_count(sent)) <= INLINE_MARKUP:
+        return sanitised_body(sent, address, markup)
     request = orjson.dumps([sent, address])
     return await _pool.run(lambda _: _in_process(request))
 

@@ -11,6 +11,8 @@ from newswire_ingest.content.sanitised_body import SanitisedBody, sanitised_body
 
 NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
 """Members of a draft that are instructions, not content."""
+_MADE_HERE: Final = {*NOT_CONTENT, "body", "published_at"}
+"""What is not stored as the draft has it."""
 SENT: Final = tuple(name for name in ArticleDraft.model_fields if name not in NOT_CONTENT)
 """Members of a document that a publisher sends: these are compared to find out what a new version changes."""
 WORDS_A_MINUTE = 230
@@ -27,7 +29,7 @@ def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str,
     """
     body = body or sanitised_body(draft.body, draft.canonical_url)
     text = body.text
-    stored = draft.model_dump(mode="json", exclude_none=True, exclude={*NOT_CONTENT, "body", "published_at"})
+    stored = draft.model_dump(mode="json", exclude_none=True, exclude=_MADE_HERE)
     words = word_count(text)
     read_as = words if text.isascii() else words + sum(map(len, _WRITTEN_WITHOUT_SPACES.findall(text))) // 2
     if draft.language is None:

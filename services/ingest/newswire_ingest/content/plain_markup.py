@@ -41,7 +41,8 @@ def split_plain_markup(sent: str) -> tuple[list[str], list[str]] | None:
         return None
     parts = _TAG.split(sent)  # text, tag, text, tag … text
     texts, tags = parts[::2], parts[1::2]
-    if not sent.count("<") == sent.count(">") == len(tags) or not _is_nested(tags):
+    between = "".join(texts)
+    if "<" in between or ">" in between or not _is_nested(tags):
         return None
     return texts, tags
 

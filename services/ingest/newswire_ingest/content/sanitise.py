@@ -66,6 +66,7 @@ _SEPARATORS: Final = {
     **dict.fromkeys(("/td", "/th"), " "),
 }
 """The plain text in place of a tag."""
+_PARAGRAPH_TAGS: Final = frozenset(tag for tag, separator in _SEPARATORS.items() if separator == "\n\n")
 _BLANK_LINES: Final = re.compile(r"\n\n\n+")
 _ASCII_SPACES: Final = "\t\v\f\r\x1c\x1d\x1e\x1f"
 _SPACES: Final = (
@@ -126,6 +127,8 @@ def plain_text(clean: str) -> str:
 
 def joined_text(texts: list[str], tags: list[str]) -> str:
     """Return the text of sanitised HTML that was split into texts and the tags between them, as ``p`` and ``/p``."""
+    if _PARAGRAPH_TAGS.issuperset(tags) and _is_tidy("".join(texts)):
+        return "\n\n".join([line for text in texts if (line := text.strip(" "))])
     parts = [""] * (2 * len(texts) - 1)
     parts[::2] = _unwrapped(texts, tags) if any("\n" in text for text in texts) else texts
     parts[1::2] = [_SEPARATORS.get(tag, "") for tag in tags]
@@ -134,7 +137,8 @@ def joined_text(texts: list[str], tags: list[str]) -> str:
 
 def word_count(text: str) -> int:
     """Count the words in the result of `plain_text`: they are separated by one space, one line break or one blank line."""
-    return text.count(" ") + text.count("\n") - text.count("\n\n") + 1 if text else 0
+    lines = text.split("\n")
+    return text.count(" ") + len(lines) - lines.count("")
 
 
 def _unwrapped(texts: list[str], tags: list[str]) -> list[str]:
@@ -155,14 +159,23 @@ def _unescaped(text: str) -> str:
     return short.replace("&amp;", "&") if short.count("&") == short.count("&amp;") else html.unescape(text)
 
 
+def _is_tidy(text: str) -> bool:
+    """Return whether a text is one line with single spaces and without references: nothing in it has to be replaced."""
+    return not ("\n" in text or "&" in text or _has_other_spaces(text))
+
+
+def _has_other_spaces(text: str) -> bool:
+    """Return whether a text has white space other than line breaks and single spaces."""
+    return "  " in text or any(map(text.__contains__, _ASCII_SPACES if text.isascii() else _SPACES))
+
+
 def _tidy(text: str) -> str:
     """Return text with one space between words and at most one blank line between lines.
 
     Most texts have single spaces only: finding that out takes half the time of splitting them into words.
     """
-    lines = text.split("\n")
-    if "  " in text or any(map(text.__contains__, _ASCII_SPACES if text.isascii() else _SPACES)):
-        lines = [" ".join(line.split()) for line in lines]
-    else:
-        lines = [line.strip(" ") for line in lines]
+    parts = text.split("\n")
+    lines = (
+        [" ".join(line.split()) for line in parts] if _has_other_spaces(text) else [line.strip(" ") for line in parts]
+    )
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")

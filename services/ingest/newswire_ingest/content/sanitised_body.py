@@ -23,13 +23,13 @@ class SanitisedBody:
     text: str
 
 
-def sanitised_body(sent: str, address: str | None) -> SanitisedBody:
-    """Check the structure of a body, sanitise it, and extract its text.
+def sanitised_body(sent: str, address: str | None, markup: int | None = None) -> SanitisedBody:
+    """Check the structure of a body, sanitise it, and extract its text. ``markup``: its `markup_count`, if that is known.
 
     Raises:
         MarkupLimitError: its structure is over a limit.
     """
-    small = len(sent) <= SMALL_CHARACTERS and markup_count(sent) <= SMALL_MARKUP
+    small = len(sent) <= SMALL_CHARACTERS and (markup_count(sent) if markup is None else markup) <= SMALL_MARKUP
     checked = sent if small else check(sent)
     if plain := split_plain_markup(checked):
         return SanitisedBody(checked, joined_text(*plain))
@@ -39,7 +39,9 @@ def sanitised_body(sent: str, address: str | None) -> SanitisedBody:
 
 def markup_count(sent: str) -> int:
     """Return an upper bound of the number of tags and character references in HTML."""
-    return sent.count("<") + sent.count("&")
+    return sent.count("<") + (
+        sent.count("&") if "&" in sent else 0
+    )  # finding that there is none is faster than counting
 
 
 def answer(request: bytes) -> bytes:

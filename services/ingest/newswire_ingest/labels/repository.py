@@ -13,7 +13,7 @@ from newswire.article import ArticleDraft
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, Actor, record
 from newswire.storage.redis_functions import FunctionLibrary
-from newswire.text.folding import fold
+from newswire.text.folding import fold, fold_label
 
 Kind = Literal["category", "topic"]
 Lookup = Literal["cache", "missing", "all"]
@@ -177,6 +177,8 @@ def label_lines(document: dict[str, Any], rewritten_labels: frozenset[str]) -> s
     category = document.get("category")
     labels: list[tuple[Kind, str]] = [("category", category)] if category else []
     labels += [("topic", topic) for topic in document.get("topics", [])]
+    if not rewritten_labels:
+        return "\n".join([f"{kind}\t{fold_label(label)}\t{label}\t0" for kind, label in labels])
     fields = [(_field(kind, label), label) for kind, label in labels]
     return "\n".join(f"{field}\t{label}\t{int(field in rewritten_labels)}" for field, label in fields)
 
@@ -195,7 +197,7 @@ def _kind_of(field: bytes) -> Kind:
 
 
 def _field(kind: Kind, label: str) -> str:
-    return f"{kind}\t{fold(label)}"
+    return f"{kind}\t{fold_label(label)}"
 
 
 def _by_count(label: LabelCount) -> tuple[int, str]:

@@ -19,7 +19,10 @@ async def publishing(request: Request) -> Caller:
     """
     caller = await _publisher(request)  # called directly: resolving it as a dependency costs more than the call
     limits: Limits = request.app.state.limits
-    if standings := await limits.admit(caller, utc_now(), frees_memory=request.method == "DELETE"):
+    if request.method != "DELETE":
+        limits.check_memory()
+    if limits.apply_to(caller):
+        standings = await limits.admit(caller, utc_now(), frees_memory=True)
         add_headers(request.scope, limit_headers(standings))
     return caller
 

@@ -37,6 +37,9 @@ class Limits:
         maximum = self._daily_quota_of(caller)
         return Quota(self._counter(caller, now), maximum) if maximum else NO_QUOTA
 
+    def _rate_of(self, caller: Caller) -> float:
+        return self._publish_rate if caller.publish_rate is None else caller.publish_rate
+
     def _daily_quota_of(self, caller: Caller) -> int:
         return self._daily_quota if caller.daily_quota is None else caller.daily_quota
 
@@ -55,6 +58,10 @@ class Limits:
         if self._memory_guard.full is not None:
             raise StoreFullError
 
+    def apply_to(self, caller: Caller) -> bool:
+        """Return whether the caller's requests are limited, by a rate or by a quota."""
+        return bool(self._rate_of(caller) or self._daily_quota_of(caller))
+
     async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[Standing]:
         """Count one request, or one line of a batch, against the limits of the key.
 
@@ -66,7 +73,7 @@ class Limits:
         """
         if not frees_memory:
             self.check_memory()
-        rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
+        rate = self._rate_of(caller)
         quota = self._daily_quota_of(caller)
         if not rate and not quota:
             return []
