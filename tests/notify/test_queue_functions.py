@@ -35,6 +35,13 @@ async def queues(desk: Desk, subscription: Subscription, delivery: str) -> set[s
 
 
 async def fan_out(desk: Desk, *events: dict[str, Any], **changes: Any) -> Any:
+    """Plan events, and claim nothing."""
+    return (await fan_out_and_claim(desk, *events, **changes))[0]
+
+
+async def fan_out_and_claim(
+    desk: Desk, *events: dict[str, Any], limit: int = 0, results: tuple[dict[str, Any], ...] = (), **changes: Any
+) -> Any:
     named = {
         "events": events,
         "as_of": int(await desk.redis.get(desk.queue.key("filters", "changed")) or 0),
@@ -45,6 +52,7 @@ async def fan_out(desk: Desk, *events: dict[str, Any], **changes: Any) -> Any:
         "keep_plan": KEEP,
         "prefix": desk.queue.prefix,
         "now": desk.queue.now_ms,
+        "turn": turn(*results, limit=limit),
     }
     return await desk.queue.functions.call("fan_out", [], named | changes, [ENVELOPE] * len(events))
 
@@ -79,8 +87,9 @@ async def enqueued(desk: Desk, subscription: Subscription, event: str = "a1.1", 
     return delivery_id(event, subscription)
 
 
-async def settle_and_claim(desk: Desk, *results: dict[str, Any], limit: int = 0, **changes: Any) -> Any:
-    named = {
+def turn(*results: dict[str, Any], limit: int) -> dict[str, Any]:
+    """Return the arguments of a call that settles and claims."""
+    return {
         "per_endpoint": 8,
         "keep": KEEP,
         "keep_dead": 2 * KEEP,
@@ -91,7 +100,10 @@ async def settle_and_claim(desk: Desk, *results: dict[str, Any], limit: int = 0,
         "limit": limit,
         "articles": "",
     }
-    return await desk.queue.call("settle_and_claim", **named | changes)
+
+
+async def settle_and_claim(desk: Desk, *results: dict[str, Any], limit: int = 0, **changes: Any) -> Any:
+    return await desk.queue.call("settle_and_claim", **turn(*results, limit=limit) | changes)
 
 
 def result(delivery: str, attempt: int = 1, **decided: Any) -> dict[str, Any]:
@@ -159,6 +171,54 @@ async def test_fan_out_keeps_recipients_only_of_what_was_sent_to_someone(desk: D
     await plan(desk, "a2.1", ["d1"])
     assert 0 < await desk.redis.pttl(desk.queue.key("article_recipients", "a1")) <= KEEP
     assert await desk.redis.pttl(desk.queue.key("article_recipients", "a2")) == -1
+
+
+async def test_fan_out_claims_what_an_endpoint_without_other_work_may_be_sent(desk: Desk) -> None:
+    mine, other = await desk.subscribe(URL), await desk.subscribe(f"{URL}/other", {"categories": ["Sport"]})
+    first = event_of("a1.1", [mine.criteria().digest()])
+    second = event_of("a2.1", [other.criteria().digest()], entry="1800000000000-2")
+    [one, two], [_, wait, deliveries, endpoints, envelopes, _] = await fan_out_and_claim(desk, first, second, limit=1)
+    assert (one[0], two[0], wait) == (1, 1, 0), "one slot: the second delivery is due, and waits"
+    kind, delivery = b"newswire.article.published.v1", delivery_id("a1.1", mine)
+    assert deliveries == [[delivery.encode(), 1, 0, b"a1.1", kind, b"a1", 1, b"matched", mine.id.encode()]]
+    assert (endpoints[0][:2], envelopes) == ([mine.id.encode(), URL.encode()], [[b"a1.1", ENVELOPE, b"a1", 1]])
+    assert await queues(desk, mine, delivery) == {"in_flight"}
+    assert await queues(desk, other, delivery_id("a2.1", other)) == {"due"}
+    states, wait, *_ = await settle_and_claim(desk, result(delivery, **DELIVERED), limit=5)
+    assert (states, wait) == ([b"delivered"], 60_000)
+
+
+async def test_fan_out_releases_what_it_claimed_when_the_lease_ends(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    await fan_out_and_claim(desk, event_of("a1.1", [mine.criteria().digest()]), limit=5)
+    clock.now += 61
+    taken = (await settle_and_claim(desk, limit=5))[2]
+    assert [each[:2] for each in taken] == [[delivery_id("a1.1", mine).encode(), 2]]
+
+
+async def test_fan_out_respects_rate_and_order_of_endpoints(desk: Desk) -> None:
+    paced = await desk.subscribe(URL, rate=1)
+    digest = paced.criteria().digest()
+    events = [event_of(f"a{n}.1", [digest], entry=f"1800000000000-{n}") for n in (1, 2, 3)]
+    _, [_, wait, deliveries, *_] = await fan_out_and_claim(desk, *events, limit=9)
+    assert (len(deliveries), wait) == (1, 900), "one, after the burst; the others wait for their time"
+    waiting = await desk.subscribe(f"{URL}/waiting", {"categories": ["Sport"]})
+    earlier = await enqueued(desk, waiting, "b1.1", entry="1800000000000-4")
+    quick = await desk.subscribe(f"{URL}/quick", {"categories": ["Music"]})
+    later = event_of("b2.1", [quick.criteria().digest()], entry="1800000000000-5")
+    _, [_, _, deliveries, *_] = await fan_out_and_claim(desk, later, limit=1)
+    assert [taken[0] for taken in deliveries] == [earlier.encode()], "it has waited longer"
+
+
+async def test_fan_out_settles_what_has_ended(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    digest = mine.criteria().digest()
+    await fan_out_and_claim(desk, event_of("a1.1", [digest]), limit=1)
+    done = result(delivery_id("a1.1", mine), **DELIVERED)
+    later = event_of("a1.2", [digest], entry="1800000000000-2")
+    _, [states, wait, deliveries, *_] = await fan_out_and_claim(desk, later, results=(done,), limit=1)
+    assert (states, wait, [taken[3] for taken in deliveries]) == ([b"delivered"], 60_000, [b"a1.2"])
+    assert (await fields(desk, "progress", "a1.1"))["delivered"] == "1"
 
 
 # expand_next_event, mark_announced

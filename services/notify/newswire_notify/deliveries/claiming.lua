@@ -51,17 +51,29 @@ local HEALTH_FIELDS = {'failing', 'failing_since', 'probe_at', 'probes', 'held_u
 -- Where and how deliveries are sent to an endpoint.
 local SENDING_FIELDS = {'url', 'secret', 'former_secrets', 'content', 'headers', 'entitlement', 'verified_origin'}
 
-local function endpoint(p, sub, cap)
-  local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', 'failing', 'failing_since', 'probe_at',
-    'probes', 'held_until', 'paced_until', unpack(SENDING_FIELDS))
+-- Reads an endpoint; `with_sending`, also where and how deliveries are sent, for one that will probably be sent something.
+local function endpoint(p, sub, cap, with_sending)
+  local key, found = p .. 'subscription:' .. sub
+  if with_sending then
+    found = redis.call('HMGET', key, 'status', 'concurrency', 'rate', 'failing', 'failing_since', 'probe_at', 'probes', 'held_until',
+      'paced_until', unpack(SENDING_FIELDS))
+  else
+    found = redis.call('HMGET', key, 'status', 'concurrency', 'rate', unpack(HEALTH_FIELDS))
+  end
   local e = {sub = sub, exists = found[1] and true, cap = math.min(cap, tonumber(found[2]) or cap), rate = tonumber(found[3]), was = {}}
   for i, field in ipairs(HEALTH_FIELDS) do
     e[field] = tonumber(found[i + 3])
     e.was[field] = e[field]
   end
-  e.sending = {sub}
-  for i = 1, #SENDING_FIELDS do e.sending[i + 1] = found[i + 3 + #HEALTH_FIELDS] or '' end
+  if with_sending then e.sending = {unpack(found, 4 + #HEALTH_FIELDS)} end
   return e
+end
+
+-- Adds an endpoint to the result of `claim`.
+local function add_endpoint(p, e, found)
+  local fields = e.sending or redis.call('HMGET', p .. 'subscription:' .. e.sub, unpack(SENDING_FIELDS))
+  for i = 1, #SENDING_FIELDS do fields[i] = fields[i] or '' end
+  found.endpoints[#found.endpoints + 1] = {e.sub, unpack(fields)}
 end
 
 local function save_endpoint(p, e)
@@ -107,7 +119,8 @@ end
 local function reschedule_endpoint(p, e, now)
   local cap, earliest = concurrency_limit(e, now)
   if e.rate then earliest = math.max(earliest, e.paced_until or 0) end
-  reschedule(p, e.sub, cap, earliest)
+  e.queues = read_queues(p, e.sub)
+  reschedule(p, e.sub, e.queues, cap, earliest)
 end
 
 -- Keeps the response of an endpoint, and removes the oldest ones where those of a subscription exceed the limit. Responses are stored by
@@ -160,7 +173,7 @@ local function settle(p, s, now, args, endpoints, totals)
   local attempt, found, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription', 'article',
     'event', 'version'))
   if tonumber(attempt) ~= s.attempt or found ~= 'delivering' then return false end
-  local e = endpoints[sub] or endpoint(p, sub, args.per_endpoint)
+  local e = endpoints[sub] or endpoint(p, sub, args.per_endpoint, false)
   endpoints[sub] = e
   local superseded = redis.call('ZREM', p .. 'in_flight:' .. sub, id) == 0
   if superseded then redis.call('ZREM', p .. 'superseded_in_flight:' .. sub, id) end
@@ -237,31 +250,43 @@ local function take_due(p, sub, now, count)
   return taken, tonumber(first[#taken * 2 + 2])
 end
 
+-- Adds a delivery of an event to the result of `claim`. `articles` as for `claim`.
+local function add_delivery(p, sub, id, attempt, failures, event, reason, articles, found)
+  local version = tonumber(event.version)
+  if not found.events[event.id] then
+    found.events[event.id] = true
+    local envelope = {event.id, event.envelope or redis.call('HGET', p .. 'event_plan:' .. event.id, 'envelope') or '', event.article,
+      version}
+    if articles ~= '' then
+      envelope[5] = redis.call('HGET', string.format('%s%s:v:%d', articles, event.article, version), 'document') or ''
+    end
+    found.envelopes[#found.envelopes + 1] = envelope
+  end
+  found.deliveries[#found.deliveries + 1] = {id, attempt, failures, event.id, event.type, event.article, version, reason, sub}
+end
+
 -- Marks a delivery as being sent, and adds it to the result of `claim`.
 local function claim_delivery(p, sub, id, articles, found)
   local key = p .. 'delivery:' .. id
-  local d = redis.call('HMGET', key, 'attempt', 'failures', 'event', 'type', 'article', 'version', 'reason', 'envelope')
-  local attempt, event, article, version = tonumber(d[1]) + 1, d[3], d[5], tonumber(d[6])
+  local attempt, failures, event, kind, article, version, reason, envelope = unpack(redis.call('HMGET', key, 'attempt', 'failures',
+    'event', 'type', 'article', 'version', 'reason', 'envelope'))
+  attempt = tonumber(attempt) + 1
   redis.call('HSET', key, 'attempt', attempt, 'state', 'delivering')
-  if not found.events[event] then
-    found.events[event] = true
-    local envelope = {event, d[8] or redis.call('HGET', p .. 'event_plan:' .. event, 'envelope') or '', article, version}
-    if articles ~= '' then envelope[5] = redis.call('HGET', articles .. article .. ':v:' .. d[6], 'document') or '' end
-    found.envelopes[#found.envelopes + 1] = envelope
-  end
-  found.deliveries[#found.deliveries + 1] = {id, attempt, tonumber(d[2]), event, d[4], article, version, d[7], sub}
+  local e = {id = event, type = kind, article = article, version = version, envelope = envelope}
+  add_delivery(p, sub, id, attempt, tonumber(failures), e, reason, articles, found)
 end
 
--- Claims due deliveries of one endpoint, up to `left`, and schedules its next check. Returns how many.
-local function claim_at_endpoint(p, sub, now, left, args, found)
+-- Claims due deliveries of one endpoint, up to `left`, and schedules its next check. `e` is the endpoint, where it is known, with its
+-- queues. Returns how many.
+local function claim_at_endpoint(p, sub, e, now, left, args, found)
   local in_flight, superseded = p .. 'in_flight:' .. sub, p .. 'superseded_in_flight:' .. sub
-  local times = {expiry = first_score(in_flight), superseded = first_score(superseded)}
-  if (times.expiry or now + 1) <= now or (times.superseded or now + 1) <= now then
+  local queues = e and e.queues or read_in_flight(p, sub, redis.call('EXISTS', in_flight, superseded))
+  if (queues.expiry or now + 1) <= now or (queues.superseded or now + 1) <= now then
     reclaim_expired(p, sub, now, args.keep)
-    times = {expiry = first_score(in_flight), superseded = first_score(superseded)}
+    queues = read_in_flight(p, sub, redis.call('EXISTS', in_flight, superseded))
   end
-  local e = endpoint(p, sub, args.per_endpoint)
-  local sending = times.expiry and redis.call('ZCARD', in_flight) or 0
+  e = e or endpoint(p, sub, args.per_endpoint, true)
+  local sending, times = queues.sending, {expiry = queues.expiry, superseded = queues.superseded}
   local taken, next_due = take_due(p, sub, now, free_slots(e, sending, now, left))
   if #taken > 0 then
     local leases, expiry = {}, now + args.lease
@@ -270,7 +295,7 @@ local function claim_at_endpoint(p, sub, now, left, args, found)
       leases[i * 2 - 1], leases[i * 2] = expiry, id
     end
     redis.call('ZADD', in_flight, unpack(leases))
-    found.endpoints[#found.endpoints + 1] = e.sending
+    add_endpoint(p, e, found)
     times.expiry = math.min(times.expiry or expiry, expiry)
     if e.rate then e.paced_until = e.paced_until + #taken * 1000 / e.rate end
   end
@@ -285,16 +310,42 @@ local function claim_at_endpoint(p, sub, now, left, args, found)
   return #taken
 end
 
+-- Returns a function that claims a new delivery, instead of enqueueing it to claim it at once: that of an endpoint which has no other
+-- work, and may be sent something now. `enqueue` writes the rest of it. Nil where other endpoints have waited longer.
+local function direct_claims(p, now, args, found)
+  local head = redis.call('ZRANGE', p .. 'endpoints', 0, 0, 'WITHSCORES')
+  if head[2] and tonumber(head[2]) <= now then return nil end
+  return function(sub, id, event, reason)
+    if #found.deliveries >= args.limit or redis.call('ZSCORE', p .. 'endpoints', sub) then return false end
+    local e = endpoint(p, sub, args.per_endpoint, true)
+    if free_slots(e, 0, now, 1) == 0 then return false end
+    redis.call('ZADD', p .. 'in_flight:' .. sub, now + args.lease, id)
+    redis.call('ZADD', p .. 'endpoints', now + args.lease, sub)
+    if e.rate then
+      e.paced_until = e.paced_until + 1000 / e.rate
+      save_endpoint(p, e)
+    end
+    add_endpoint(p, e, found)
+    add_delivery(p, sub, id, 1, 0, event, reason, args.articles, found)
+    return true
+  end
+end
+
+-- What `claim` finds.
+local function nothing_claimed()
+  return {deliveries = {}, endpoints = {}, envelopes = {}, events = {}, blocked = 0}
+end
+
 -- Claims deliveries. Returns {deliveries, endpoints, envelopes, blocked}: for each delivery {id, attempt, failures, event, type,
 -- article, version, reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers,
 -- entitlement, verified origin}; for each event {id, envelope, article, version, document}, the last where `articles` is the key
 -- prefix of the article records, which are then on this server; blocked is 1 where due deliveries are left because as many as
 -- allowed are in flight to their endpoint.
-local function claim(p, now, args)
-  local found, left = {deliveries = {}, endpoints = {}, envelopes = {}, events = {}, blocked = 0}, args.limit
+local function claim(p, now, args, endpoints, found)
+  local left = args.limit - #found.deliveries
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
     if left <= 0 then break end
-    left = left - claim_at_endpoint(p, sub, now, left, args, found)
+    left = left - claim_at_endpoint(p, sub, endpoints[sub], now, left, args, found)
   end
   return {found.deliveries, found.endpoints, found.envelopes, found.blocked}
 end
@@ -312,8 +363,8 @@ end
 -- none), failed, gone; lease; limit, the number of deliveries to claim; articles, the key prefix of the article records ('' where they
 -- are on another server).
 -- Returns {states, ms until an endpoint has work, and the results of `claim` ...}.
-local function settle_and_claim(_, args)
-  local p, now, keep, circuit = args.prefix, current_time(args), args.keep, args.circuit
+local function settle_then_claim(p, now, args, found)
+  local keep, circuit = args.keep, args.circuit
   local states, endpoints, totals = {}, {}, {}
   for i, settled in ipairs(args.results) do states[i] = settle(p, settled, now, args, endpoints, totals) end
   for _, total in pairs(totals) do count_ended(p, total[1], total[2], total[3], total[4], total[5], keep) end
@@ -328,8 +379,21 @@ local function settle_and_claim(_, args)
     end
   end
   local claimed = {}
-  if args.limit > 0 then claimed = claim(p, now, args) end
+  if args.limit > 0 then claimed = claim(p, now, args, endpoints, found) end
   return {states, ms_until_work(p, now), unpack(claimed)}
 end
 
+local function settle_and_claim(_, args)
+  return settle_then_claim(args.prefix, current_time(args), args, nothing_claimed())
+end
+
+-- Plans events, enqueues their first deliveries, settles attempts and claims deliveries. Arguments: those of `plan_events`; and `turn`,
+-- those of `settle_and_claim`. Returns the results of both.
+local function fan_out(_, args, argv)
+  local p, now, turn, found = args.prefix, current_time(args), args.turn, nothing_claimed()
+  local progress = plan_events(p, now, args, argv, turn.limit > 0 and direct_claims(p, now, turn, found) or nil)
+  return {progress, settle_then_claim(p, now, turn, found)}
+end
+
 register('settle_and_claim', settle_and_claim)
+register('fan_out', fan_out)

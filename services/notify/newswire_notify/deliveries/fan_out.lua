@@ -10,8 +10,9 @@ local function delivery_id(event, sub)
 end
 
 -- Enqueues one delivery, unless it was enqueued before. It supersedes the delivery of an earlier version of the article. Where the
--- subscription is paused it is held. Callers pass no disabled subscription.
-local function enqueue(p, sub, e, reason, now, keep, status)
+-- subscription is paused it is held. Callers pass no disabled subscription. `begin` claims it instead, where that is possible
+-- (claiming.lua); nil: it is only enqueued.
+local function enqueue(p, sub, e, reason, now, keep, status, begin)
   local id = delivery_id(e.id, sub)
   local key, pending = p .. 'delivery:' .. id, p .. 'pending:' .. sub
   if redis.call('EXISTS', key) == 1 then return 0 end
@@ -27,10 +28,12 @@ local function enqueue(p, sub, e, reason, now, keep, status)
       end
     end
   end
+  local begun = begin and not earlier and status ~= 'paused' and begin(sub, id, e, reason)
   redis.call('HSET', key, 'event', e.id, 'type', e.type, 'article', e.article, 'version', e.version, 'subscription', sub,
-    'reason', reason, 'state', 'waiting', 'attempt', 0, 'failures', 0, 'created', now)
+    'reason', reason, 'state', begun and 'delivering' or 'waiting', 'attempt', begun and 1 or 0, 'failures', 0, 'created', now)
   redis.call('HSET', pending, e.article, id)
   redis.call('ZADD', p .. 'deliveries:' .. sub, now, id)
+  if begun then return 1 end
   if status == 'paused' then
     redis.call('ZADD', p .. 'paused:' .. sub, now, id)
   else
@@ -158,8 +161,9 @@ local function stored_plan(p, event, chunk)
 end
 
 -- Enqueues deliveries for up to `chunk` members of the digests of a plan. Returns how many, and how many digests are completed.
-local function enqueue_chunk(p, plan, chunk, now, keep)
+local function enqueue_chunk(p, plan, envelope, chunk, now, keep, begin)
   local e = {id = plan.target, type = plan.type, article = plan.article, version = plan.version}
+  if plan.target == plan.id then e.envelope = envelope end
   -- It came late: the later version is enqueued, which is of the same kind.
   if plan.target ~= plan.id then e.version = math.floor(plan.latest / 2) end
   local enqueued, completed, at = 0, 0, plan.at
@@ -181,7 +185,7 @@ local function enqueue_chunk(p, plan, chunk, now, keep)
         status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
         wanted = wanted and (status == 'active' or status == 'paused')
       end
-      if wanted and enqueue(p, sub, e, why, now, keep, status) == 1 then
+      if wanted and enqueue(p, sub, e, why, now, keep, status, begin) == 1 then
         enqueued = enqueued + 1
         plan[why] = plan[why] + 1
       end
@@ -195,7 +199,7 @@ end
 
 -- Enqueues the next chunk of an event's plan and stores the progress, in one step. An unfinished event goes to the end of `expanding`,
 -- and its keys do not expire. Returns {enqueued, digests left, matched, previously matched, announced}.
-local function expand(p, plan, envelope, chunk, now, args)
+local function expand(p, plan, envelope, chunk, now, args, begin)
   local fan = p .. 'event_plan:' .. plan.id
   local list, left, enqueued = fan .. ':digests', 0, 0
   if plan.latest_event ~= plan.target then
@@ -203,7 +207,7 @@ local function expand(p, plan, envelope, chunk, now, args)
     redis.call('DEL', list)
   else
     local completed
-    enqueued, completed = enqueue_chunk(p, plan, chunk, now, args.keep)
+    enqueued, completed = enqueue_chunk(p, plan, envelope, chunk, now, args.keep, begin)
     if not plan.first then
       if completed > 0 then redis.call('LTRIM', list, completed, -1) end
       left = redis.call('LLEN', list)
@@ -242,13 +246,13 @@ local function mark_as_announced(p, events)
   if #events > 0 then redis.call('ZREM', p .. 'expanding', unpack(events)) end
 end
 
--- Plans the recipients of events, once per event, and enqueues the first chunk of each. Arguments: events, each with its id, type, kind
--- (published or retracted), article, version, entry (its id) and digests, those that match; chunk, the deliveries of one event; budget,
--- those after which the rest of the events is left to another call; as_of, the number of the last filter change that the matcher knew;
--- announced, as in `mark_announced`; keep; keep_plan, ms that a completed plan is kept. The envelope of each event follows.
+-- Plans the recipients of events, once per event, and enqueues the first chunk of each; `begin` as in `enqueue`. Arguments: events,
+-- each with its id, type, kind (published or retracted), article, version, entry (its id) and digests, those that match; chunk, the
+-- deliveries of one event; budget, those after which the rest of the events is left to another call; as_of, the number of the last
+-- filter change that the matcher knew; announced, as in `mark_announced`; keep; keep_plan, ms that a completed plan is kept. The
+-- envelope of each event follows.
 -- Returns for each event, up to the budget, what `expand` returns; or -1, without a plan, where filters have changed since.
-local function fan_out(_, args, argv)
-  local p, now = args.prefix, current_time(args)
+local function plan_events(p, now, args, argv, begin)
   mark_as_announced(p, args.announced)
   local current = tonumber(redis.call('GET', p .. 'filters:changed') or 0) == args.as_of
   local upto = redis.call('GET', p .. 'membership_seq') or '0'
@@ -260,7 +264,7 @@ local function fan_out(_, args, argv)
       plan = new_plan(p, event, upto, args.keep_plan)
       if not plan.late then decided = event.entry end
     end
-    progress[i] = plan and expand(p, plan, argv[i + 1], args.chunk, now, args) or -1
+    progress[i] = plan and expand(p, plan, argv[i + 1], args.chunk, now, args, begin) or -1
     budget = budget - (plan and math.max(1, progress[i][1]) or 1)
   end
   if decided then redis.call('SET', p .. 'last_decided', decided) end
@@ -292,6 +296,5 @@ local function mark_announced(_, args)
   return 'OK'
 end
 
-register('fan_out', fan_out)
 register('expand_next_event', expand_next_event)
 register('mark_announced', mark_announced)

@@ -67,22 +67,40 @@ local function schedule(p, sub, times)
   if next then redis.call('ZADD', p .. 'endpoints', next, sub) else redis.call('ZREM', p .. 'endpoints', sub) end
 end
 
--- Schedules the next check of an endpoint by its queues. Its due deliveries wait until `earliest`, and while `cap` are in flight.
-local function reschedule(p, sub, cap, earliest)
-  local times = {expiry = first_score(p .. 'in_flight:' .. sub), superseded = first_score(p .. 'superseded_in_flight:' .. sub)}
-  if not times.expiry or redis.call('ZCARD', p .. 'in_flight:' .. sub) < cap then
-    local due = first_score(p .. 'due:' .. sub)
-    times.due = due and math.max(due, earliest)
+-- Reads what is in flight to an endpoint: how many deliveries, and the first end of a lease, also of superseded ones. `found` is how many
+-- of these two queues exist: most endpoints have neither, which one command shows.
+local function read_in_flight(p, sub, found)
+  local queues = {sending = 0}
+  if found > 0 then
+    queues.expiry = first_score(p .. 'in_flight:' .. sub)
+    if queues.expiry then queues.sending, found = redis.call('ZCARD', p .. 'in_flight:' .. sub), found - 1 end
   end
-  schedule(p, sub, times)
+  if found > 0 then queues.superseded = first_score(p .. 'superseded_in_flight:' .. sub) end
+  return queues
+end
+
+-- Reads the queues of an endpoint: what is in flight, and when the first waiting delivery is due.
+local function read_queues(p, sub)
+  local found = redis.call('EXISTS', p .. 'due:' .. sub, p .. 'in_flight:' .. sub, p .. 'superseded_in_flight:' .. sub)
+  local due = found > 0 and first_score(p .. 'due:' .. sub) or nil
+  local queues = read_in_flight(p, sub, due and found - 1 or found)
+  queues.due = due
+  return queues
+end
+
+-- Schedules the next check of an endpoint by its queues. Its due deliveries wait until `earliest`, and while `cap` are in flight.
+local function reschedule(p, sub, queues, cap, earliest)
+  local due = queues.sending < cap and queues.due
+  schedule(p, sub, {expiry = queues.expiry, superseded = queues.superseded, due = due and math.max(due, earliest) or nil})
 end
 
 -- Counts an ended delivery of an event. Events that are not about an article (version 0) have no totals.
 local function count_ended(p, event, article, version, state, by, keep)
   if tonumber(version) == 0 then return end
   local progress = p .. 'progress:' .. event
-  redis.call('HSET', progress, 'article', article, 'version', version)
-  redis.call('HINCRBY', progress, state, by)
+  if redis.call('HINCRBY', progress, state, by) == by then -- the first one that ended so
+    redis.call('HSET', progress, 'article', article, 'version', version)
+  end
   redis.call('PEXPIRE', progress, keep)
   redis.call('SADD', p .. 'progressed', event)
 end
@@ -107,16 +125,16 @@ register('take_progress', take_progress)
 -- Memory of an ended delivery in bytes: its record with its list entries, and each attempt. Measured on Valkey 8.
 local RECORD_BYTES, ATTEMPT_BYTES, MAX_ATTEMPTS_KEPT = 850, 130, 20
 
--- Adds an ended delivery to the history of its subscription (history.lua) and schedules a trim of that history: once its oldest delivery
--- has been kept for its time, or at once where it may exceed `most` bytes (nil: not known here).
+-- Adds an ended delivery to the history of its subscription (history.lua). The first one schedules a trim of that history: once it has
+-- been kept for its time. It is trimmed at once where it may exceed `most` bytes (nil: not known here).
 local function add_to_history(p, sub, id, attempts, now, keep, most)
   local size = RECORD_BYTES + ATTEMPT_BYTES * math.min(attempts, MAX_ATTEMPTS_KEPT)
-  redis.call('RPUSH', p .. 'endings:' .. sub, string.format('%.0f|%d|%s', now, size, id))
+  local count = redis.call('RPUSH', p .. 'endings:' .. sub, string.format('%.0f|%d|%s', now, size, id))
   local bytes = redis.call('HINCRBY', p .. 'history:' .. sub, 'bytes', size)
-  if most and bytes <= most then
-    redis.call('ZADD', p .. 'histories', 'NX', now + keep + 1, sub)
-  else
+  if not most or bytes > most then
     redis.call('ZADD', p .. 'histories', now, sub)
+  elseif count == 1 then
+    redis.call('ZADD', p .. 'histories', 'NX', now + keep + 1, sub)
   end
 end
 

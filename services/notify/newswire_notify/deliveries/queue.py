@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FLAT_FIELDS, Call, FunctionLibrary, LuaSource
+from newswire.storage.redis_functions import FLAT_FIELDS, FunctionLibrary, LuaSource
 from newswire_notify.deliveries.attempt_decisions import CircuitPolicy, decide_settlement
 from newswire_notify.deliveries.models import (
     AttemptResult,
@@ -141,14 +141,11 @@ class Queue:
             "announced": announced,
             "budget": MAX_DELIVERIES_PER_CALL,
         } | self._expansion_arguments(chunk)
-        calls = [Call("fan_out", (), self._arguments(arguments), [event.envelope for event, _ in plans])]
-        if limit > 0 or ended:
-            calls.append(
-                Call("settle_and_claim", (), self._arguments(self._settle_and_claim_arguments(ended, lease, limit)))
-            )
-        planned, *claimed = await self._call_all(calls)
+        arguments["turn"] = self._settle_and_claim_arguments(ended, lease, limit)
+        envelopes = [event.envelope for event, _ in plans]
+        planned, claimed = await self.functions.call("fan_out", [], self._arguments(arguments), envelopes)
         progress = [None if found == -1 else _read_progress(found) for found in planned]
-        return progress, _read_claim_batch(claimed[0] if claimed else [[], None])
+        return progress, _read_claim_batch(claimed)
 
     async def expand_next(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
         """Expand the next event by one chunk, unless ``max_due_endpoints`` endpoints have due work."""
@@ -196,13 +193,6 @@ class Queue:
             "limit": limit,
             "articles": self._articles,
         }
-
-    async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
-        answers = await self.functions.call_all(calls) if calls else []
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
 
 
 def delivery_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
