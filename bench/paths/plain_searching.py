@@ -25,6 +25,9 @@ MIN_LETTERS = 4
 SPELLINGS = 50
 """Of each query string, so that no search is repeated before its kept answer has made room for others."""
 
+PLAIN_FACETS = "&facets=category,topic"
+"""Those that the plain query has."""
+
 
 @dataclass(frozen=True)
 class _Spent:
@@ -52,11 +55,12 @@ async def beside_plain(
     async with plain_index(client, made):
         for words, queries in _queries(made).items():
             plain = itertools.cycle([plain_search(server, query) for query in queries])
-            for name, spellings in (
-                (f"search for {words} of a title", SPELLINGS),
-                (f"search for {words} of a title, kept", 1),
+            for name, spellings, more in (
+                (f"search for {words} of a title", SPELLINGS, ""),
+                (f"search for {words} of a title, the facets of the floor", SPELLINGS, PLAIN_FACETS),
+                (f"search for {words} of a title, kept", 1, ""),
             ):
-                searches = itertools.cycle(_searches(queries, spellings))
+                searches = itertools.cycle(_searches(queries, spellings, more))
                 for site, requests in ((server.url, plain), (ours.site, searches)):
                     await drive(site, requests, CONNECTIONS, setting.seconds / 2, 200)
                 rounds: list[tuple[_Spent, _Spent]] = []
@@ -98,10 +102,15 @@ async def _driven(
     return _Spent(driven, 1000 * own / searches, 1000 * (await own_seconds(client) - before) / searches)
 
 
-def _searches(queries: Sequence[str], spellings: int) -> list[bytes]:
-    """Return the requests for these searches, with so many different query strings for each, which mean the same."""
+def _searches(queries: Sequence[str], spellings: int, more: str) -> list[bytes]:
+    """Return the requests for these searches, with so many different query strings for each, which mean the same.
+
+    ``more`` are further parameters, for all.
+    """
     return [
-        request("GET", f"/v1/search?q={quote(query)}{'&' * number}") for number in range(spellings) for query in queries
+        request("GET", f"/v1/search?q={quote(query)}{more}{'&' * number}")
+        for number in range(spellings)
+        for query in queries
     ]
 
 
