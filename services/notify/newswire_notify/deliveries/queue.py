@@ -45,6 +45,7 @@ LUA = LuaSource(
         "usage",
         "subscribing",
         "fan_out",
+        "endpoint_health",
         "claiming",
         "endpoints",
         "backfill",
