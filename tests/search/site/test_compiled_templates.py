@@ -74,9 +74,19 @@ def test_kept_code_that_cannot_be_trusted_is_made_again(tmp_path: Path, compiled
 
 
 def test_templates_are_compiled_if_their_code_cannot_be_kept(tmp_path: Path) -> None:
-    (tmp_path / "templates").write_text("a file")
-    environment = Environment(loader=DictLoader({"one": "1"}), bytecode_cache=CompiledTemplates(tmp_path / "templates"))
-    assert environment.get_template("one").render() == "1"
+    def render(folder: Path) -> str:
+        environment = Environment(loader=DictLoader({"one": "1"}), bytecode_cache=CompiledTemplates(folder))
+        return environment.get_template("one").render()
+
+    (tmp_path / "a file").touch()
+    assert render(tmp_path / "a file") == "1"
+    folder = tmp_path / "templates"
+    assert render(folder) == "1"
+    (kept,) = folder.iterdir()
+    kept.unlink()
+    kept.mkdir()
+    assert render(folder) == "1"
+    assert list(folder.iterdir()) == [kept]
 
 
 async def test_no_request_compiles_a_template(

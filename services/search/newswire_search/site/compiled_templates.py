@@ -65,8 +65,14 @@ class CompiledTemplates(BytecodeCache):
             return
         self._folder.mkdir(mode=0o700, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix="new-", delete=False) as file:
-            file.write(_header(code) + b"\n" + code)
-        Path(file.name).replace(self._folder / key)
+            new = Path(file.name)
+            try:
+                file.write(_header(code) + b"\n" + code)
+                file.flush()
+                new.replace(self._folder / key)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise
 
 
 def _header(code: bytes) -> bytes:
