@@ -133,7 +133,7 @@ class ArticleDraft(BaseModel):
     canonical_url: Url | None = None
     image: ImageDraft | None = None
     urgency: Annotated[int, Field(ge=1, le=9), WHOLE] | None = None
-    metadata: dict[MetadataName, MetadataValue] = {}
+    metadata: dict[MetadataName, MetadataValue] = Field(default_factory=dict, json_schema_extra={"default": {}})
     correction_note: LongNote | None = None
     embargo_until: Moment | None = None
     embargo_lifted: Flag = False

@@ -7,7 +7,6 @@ name that span. Otherwise nothing is recorded, and the trace of the caller is co
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Token
@@ -94,11 +93,11 @@ def traceparent(header: str | None) -> str:
         current = trace.get_current_span().get_span_context()
         if current.is_valid:
             return _header(current)
-    span = secrets.token_hex(8)
     if header and (parts := _parts(header)):
         trace_id, _, flags = parts
-        return f"00-{trace_id}-{span}-{0 if is_set_up() else flags & 1:02x}"
-    return f"00-{secrets.token_hex(16)}-{span}-{'00' if is_set_up() else '01'}"
+        return f"00-{trace_id}-{os.urandom(8).hex()}-{0 if is_set_up() else flags & 1:02x}"
+    ids = os.urandom(24).hex()
+    return f"00-{ids[:32]}-{ids[32:]}-{'00' if is_set_up() else '01'}"
 
 
 def current_ids() -> tuple[str, str] | None:

@@ -45,7 +45,14 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
     """
 
     def check(value: str) -> str:
-        if value.isascii() and value.isprintable() and len(value) <= max_length and _has_single_spaces(value):
+        if (
+            value.isascii()
+            and value.isprintable()
+            and len(value) <= max_length
+            and value[:1] not in ("", " ")
+            and value[-1] != " "
+            and "  " not in value
+        ):
             return value
         line = _SPACES.sub(" ", _storable(value)).strip()
         if len(line) > max_length:
@@ -57,11 +64,6 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
         return line
 
     return AfterValidator(check)
-
-
-def _has_single_spaces(value: str) -> bool:
-    """Return whether a text has no spaces other than single ones between words, and is not empty."""
-    return value[:1] not in ("", " ") and value[-1] != " " and "  " not in value
 
 
 def _described(max_length: int) -> WithJsonSchema:

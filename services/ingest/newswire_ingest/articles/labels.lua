@@ -42,45 +42,20 @@ local function label_records(names, account, labels)
   return records
 end
 
--- Adds 1 to the score of each member of a sorted set, and returns those that are new. A command costs more in a function than what it
--- does, so several scores are read and written together.
-local function count_members(key, members)
-  if #members == 1 then return tonumber(redis.call('ZINCRBY', key, 1, members[1])) == 1 and members or {} end
-  local scores, changed, new = {}, {}, {}
-  for i, score in ipairs(redis.call('ZMSCORE', key, unpack(members))) do scores[members[i]] = tonumber(score or 0) end
-  for _, member in ipairs(members) do
-    scores[member] = scores[member] + 1
-    if scores[member] == 1 then new[#new + 1] = member end
-  end
-  for member, score in pairs(scores) do
-    changed[#changed + 1], changed[#changed + 2] = string.format('%d', score), member
-  end
-  redis.call('ZADD', key, unpack(changed))
-  return new
-end
-
 -- Counts an article for labels; each has kind, folded and spelling. `records`: those of `label_records`, if they were read.
 local function add_labels(names, account, labels, records)
   if #labels == 0 then return end
-  local changed, kinds = {}, {}
+  local changed = {}
   records = records or label_records(names, account, labels)
   for _, label in ipairs(labels) do
     local field = label.kind .. '\t' .. label.folded
-    local of_kind = kinds[label.kind] or {spellings = {}, forms = {}, folded = {}}
-    kinds[label.kind] = of_kind
-    of_kind.spellings[#of_kind.spellings + 1], of_kind.forms[#of_kind.forms + 1] = label.spelling, label.folded
-    of_kind.folded[label.spelling] = label.folded
+    if tonumber(redis.call('ZINCRBY', names .. label.kind, 1, label.spelling)) == 1 then
+      redis.call('ZADD', names .. 'spelled:' .. label.kind, 0, label.folded .. '\t' .. label.spelling)
+    end
+    redis.call('ZINCRBY', names .. 'forms:' .. label.kind, 1, label.folded)
     local articles, first = string.match(records[field], '^(%d+)\t(.*)$')
     records[field] = string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or label.spelling)
     changed[#changed + 1], changed[#changed + 2] = field, records[field]
-  end
-  for kind, of_kind in pairs(kinds) do
-    local spelled = {}
-    for _, spelling in ipairs(count_members(names .. kind, of_kind.spellings)) do
-      spelled[#spelled + 1], spelled[#spelled + 2] = 0, of_kind.folded[spelling] .. '\t' .. spelling
-    end
-    if #spelled > 0 then redis.call('ZADD', names .. 'spelled:' .. kind, unpack(spelled)) end
-    count_members(names .. 'forms:' .. kind, of_kind.forms)
   end
   redis.call('HSET', names .. 'of:' .. account, unpack(changed))
 end

@@ -62,7 +62,7 @@ class Labels:
         labels: list[tuple[Kind, str]] = [("topic", topic) for topic in draft.topics]
         if draft.category is not None:
             labels.append(("category", draft.category))
-        fields = [_field(kind, label) for kind, label in labels]
+        fields = [f"{kind}\t{fold_label(label)}" for kind, label in labels]
         if lookup != "cache":
             unknown = [field for field in fields if lookup == "all" or (account, field) not in self._known]
             await self._learn(account, unknown)
