@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def machine() -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        "Python": platform.python_version(),
+        "Python": _python(),
         "Valkey": _valkey(),
         "Elasticsearch": IMAGES["elasticsearch"].rpartition(":")[2],
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
@@ -39,6 +40,13 @@ def _processor() -> str:
     except OSError:
         found = None
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def _python() -> str:
+    """Return the version, and how the interpreter was optimised."""
+    said = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    options = [option for option in ("--enable-optimizations", "--with-lto") if option in said]
+    return f"{platform.python_version()} ({', '.join(options) or 'configured without optimisations'})"
 
 
 def _valkey() -> str:
