@@ -169,14 +169,13 @@ def _add_routes(app: FastAPI, router: APIRouter) -> None:
     `include_router` makes each a second time, at the first request, for prefixes and dependencies that a router is included with.
     These have none, and making a route takes as long as importing a small library.
     """
-    if not all(isinstance(route, APIRoute) for route in router.routes):
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    if len(routes) < len(router.routes):
         app.include_router(router)
         return
-    for route in router.routes:
-        cast("APIRoute", route).unique_id = cast("APIRoute", route).operation_id or operation_id(
-            cast("APIRoute", route)
-        )
-    app.router.routes.extend(router.routes)
+    for route in routes:
+        route.unique_id = route.operation_id or operation_id(route)
+    app.router.routes.extend(routes)
 
 
 def _telemetry() -> TelemetryConfig:
