@@ -29,6 +29,7 @@ from bench.paths import (
     portal,
     publishing,
     searching,
+    second_process,
     stalls,
     suggesting,
     tracing,
@@ -59,6 +60,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "live": live.measure,
     "live-single": live_single.measure,
     "stalls": stalls.measure,
+    "second-process": second_process.measure,
     "cost": cost.measure,
     "spans": tracing.measure,
 }

@@ -60,13 +60,13 @@ async def beside_plain(
                 (f"search for {words} of a title, the facets of the floor", SPELLINGS, PLAIN_FACETS),
                 (f"search for {words} of a title, kept", 1, ""),
             ):
-                searches = itertools.cycle(_searches(queries, spellings, more))
-                for site, requests in ((server.url, plain), (ours.site, searches)):
+                sent = itertools.cycle(searches(queries, spellings, more))
+                for site, requests in ((server.url, plain), (ours.site, sent)):
                     await drive(site, requests, CONNECTIONS, setting.seconds / 2, 200)
                 rounds: list[tuple[_Spent, _Spent]] = []
                 for _ in setting.steps(name, range(setting.rounds)):
                     floor = await _driven(setting, client, server.url, plain, None)
-                    rounds.append((await _driven(setting, client, ours.site, searches, ours), floor))
+                    rounds.append((await _driven(setting, client, ours.site, sent, ours), floor))
                 figures += _figures(name, rounds)
         # Last: after a while, merges may drop the documents as they were sent (`newswire_search.index.mapping`).
         sizes = [await merged_bytes(client, index) / len(made) for index in (alias_in_use(namespace), INDEX)]
@@ -98,11 +98,11 @@ async def _driven(
     before, own_before = await own_seconds(client), service.cpu_seconds() if service else 0.0
     driven = await drive(site, requests, CONNECTIONS, setting.seconds / 2, 200)
     own = (service.cpu_seconds() if service else 0.0) - own_before
-    searches = len(driven.times)
-    return _Spent(driven, 1000 * own / searches, 1000 * (await own_seconds(client) - before) / searches)
+    count = len(driven.times)
+    return _Spent(driven, 1000 * own / count, 1000 * (await own_seconds(client) - before) / count)
 
 
-def _searches(queries: Sequence[str], spellings: int, more: str) -> list[bytes]:
+def searches(queries: Sequence[str], spellings: int, more: str = "") -> list[bytes]:
     """Return the requests for these searches, with so many different query strings for each, which mean the same.
 
     ``more`` are further parameters, for all.

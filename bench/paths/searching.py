@@ -7,7 +7,6 @@ import random
 import statistics
 from collections import Counter
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 import orjson
 from elastic_transport import AsyncTransport
@@ -15,7 +14,7 @@ from elasticsearch import AsyncElasticsearch
 
 from bench.figures import Figure, Goal, compared
 from bench.load import Connection, drive, request
-from bench.paths.plain_searching import beside_plain
+from bench.paths.plain_searching import SPELLINGS, beside_plain, searches
 from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
@@ -59,7 +58,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 async def _compare(setting: Setting, name: str, ours: Server, floor: Server, words: list[str]) -> list[Figure]:
-    sent = itertools.cycle([request("GET", f"/v1/search?q={quote(word)}") for word in words])
+    sent = itertools.cycle(searches(words, SPELLINGS))
     alone, crowded, per_core = [], [], []
     await _floor(floor, CONNECTIONS, 1.0)
     await drive(ours.site, sent, CONNECTIONS, 1.0, 200)

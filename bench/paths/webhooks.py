@@ -73,7 +73,7 @@ async def _to_all(setting: Setting) -> Figure:
             program("receiver", setting.folder / "receiver.log") as receiver,
             service("notify", environment, setting.folder / "webhooks.log") as notify,
         ):
-            secrets = await _subscribe(notify.site, key, receiver.site)
+            secrets = await subscribe(notify.site, key, receiver.site)
             file = setting.folder / "webhooks.json"
             file.write_bytes(orjson.dumps(_signed(setting, articles, receiver.site, secrets)))
             async with open_redis(url) as redis:
@@ -81,9 +81,9 @@ async def _to_all(setting: Setting) -> Figure:
 
                     async def ours(count: int, mark: str) -> float:
                         made = versions(repeated(setting.articles, count, mark), "bench")
-                        before, began = await _tally(receiver), time.perf_counter()
+                        before, began = await tally(receiver), time.perf_counter()
                         await put_on_record(redis, made, caller)
-                        last = await _all_came(receiver, before["count"] + count * ENDPOINTS)
+                        last = await all_came(receiver, before["count"] + count * ENDPOINTS)
                         return count * ENDPOINTS / (last - began)
 
                     await ours(10, "warm")
@@ -113,7 +113,8 @@ async def _to_all(setting: Setting) -> Figure:
     return compared("event → webhooks, one worker process", "deliveries/s", rounds, Goal("at least", 0.25), **detail)
 
 
-async def _subscribe(site: str, key: str, receiver: str) -> list[str]:
+async def subscribe(site: str, key: str, receiver: str) -> list[str]:
+    """Subscribe the endpoints of a receiver to everything; return their secrets."""
     async with await Connection.open(site) as connection:
         answers = [
             await connection.ask(
@@ -144,19 +145,20 @@ def _signed(setting: Setting, articles: int, site: str, secrets: list[str]) -> l
     return requests
 
 
-async def _tally(receiver: Server) -> Any:
+async def tally(receiver: Server) -> Any:
+    """Return what a receiver has counted."""
     async with await Connection.open(receiver.site) as connection:
         return orjson.loads((await connection.ask(request("GET", "/"))).body)
 
 
-async def _all_came(receiver: Server, count: int) -> float:
+async def all_came(receiver: Server, count: int) -> float:
     """Wait until a number of webhooks has arrived; return the time of the last one."""
     deadline = time.monotonic() + 300
-    while (tally := await _tally(receiver))["count"] < count:
+    while (tallied := await tally(receiver))["count"] < count:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"only {tally['count']} of {count} webhooks came")
+            raise RuntimeError(f"only {tallied['count']} of {count} webhooks came")
         await asyncio.sleep(0.05)
-    last: float = tally["last"]
+    last: float = tallied["last"]
     return last
 
 
