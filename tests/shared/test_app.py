@@ -65,13 +65,18 @@ async def client(redis: Redis, *services: Service, **settings: Any) -> AsyncIter
         yield http, app
 
 
-async def test_the_routes_of_a_service_are_made_once(redis: Redis) -> None:
-    extra = APIRouter(prefix="/v1/things")
+def things() -> APIRouter:
+    router = APIRouter(prefix="/v1/things")
 
-    @extra.get("/{thing_id}")
+    @router.get("/{thing_id}")
     async def thing(thing_id: str) -> dict[str, str]:
         return {"id": thing_id}
 
+    return router
+
+
+async def test_the_routes_of_a_service_are_made_once(redis: Redis) -> None:
+    extra = things()
     async with client(redis, Service("things", [extra])) as (http, app):
         assert (await http.get("/v1/things/1")).json() == {"id": "1"}
         assert extra.routes[0] in app.routes, "including a router would make them again, at the first request"
@@ -79,13 +84,7 @@ async def test_the_routes_of_a_service_are_made_once(redis: Redis) -> None:
 
 
 async def test_requests_are_counted_by_service_and_route(redis: Redis) -> None:
-    extra = APIRouter(prefix="/v1/things")
-
-    @extra.get("/{thing_id}")
-    async def thing(thing_id: str) -> dict[str, str]:
-        return {"id": thing_id}
-
-    async with client(redis, Service("things", [extra])) as (http, _):
+    async with client(redis, Service("things", [things()])) as (http, _):
         for path in ("/v1/things/1", "/v1/things/2", "/v1/search/broken", "/nothing/here", "/healthz"):
             await http.get(path)
         lines = (await http.get("/metrics")).text.splitlines()
