@@ -113,6 +113,7 @@ class Batch:
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
     async def _publish(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
+        self.limits.check_memory()
         await self.limits.admit(self.command.caller, utc_now())
         command = self._change(number, sent)
         history = await self.barrier.history() if self.barrier else None
@@ -127,7 +128,7 @@ class Batch:
     async def _dry_run_line(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         """Return what `_publish` would do. It takes as long, so it counts towards the rate, but it needs no memory in Redis."""
         assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
-        await self.limits.admit(self.command.caller, utc_now(), frees_memory=True)
+        await self.limits.admit(self.command.caller, utc_now())
         return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
 
     def _change(self, number: int, sent: ParsedBody[ArticleDraft]) -> WriteCommand:

@@ -22,7 +22,7 @@ async def publishing(request: Request) -> Caller:
     if request.method != "DELETE":
         limits.check_memory()
     if limits.apply_to(caller):
-        standings = await limits.admit(caller, utc_now(), frees_memory=True)
+        standings = await limits.admit(caller, utc_now())
         add_headers(request.scope, limit_headers(standings))
     return caller
 

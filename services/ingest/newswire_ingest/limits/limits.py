@@ -62,17 +62,14 @@ class Limits:
         """Return whether the caller's requests are limited, by a rate or by a quota."""
         return bool(self._rate_of(caller) or self._daily_quota_of(caller))
 
-    async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[Standing]:
+    async def admit(self, caller: Caller, now: datetime) -> list[Standing]:
         """Count one request, or one line of a batch, against the limits of the key.
 
-        Return what is left of each limit, nothing without a limit. A request that ``frees_memory`` is accepted by a full store.
+        Return what is left of each limit, nothing without a limit. Whether the store has memory is `check_memory`.
 
         Raises:
-            StoreFullError: the store is full.
             RateExceededError: the key sends too fast.
         """
-        if not frees_memory:
-            self.check_memory()
         rate = self._rate_of(caller)
         quota = self._daily_quota_of(caller)
         if not rate and not quota:
