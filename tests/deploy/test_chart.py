@@ -16,6 +16,8 @@ from tests.test_compose import SETTINGS
 KUBERNETES = "1.35"
 SIZES = ["small", "standard", "large"]
 GATEWAY = CHART.parents[2] / "gateway"
+RULES = CHART.parents[1] / "prometheus" / "rules.yml"
+OF_PROMETHEUS_OPERATOR = ("ServiceMonitor", "PrometheusRule")
 Object = dict[str, Any]
 
 
@@ -40,7 +42,7 @@ def refusal(setting: str, size: str | None = "standard") -> str:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_kubernetes_has_every_field_of_every_object(size: str) -> None:
-    own = [found for found in rendered(size) if found["kind"] != "ServiceMonitor"]  # that is the Prometheus Operator's
+    own = [found for found in rendered(size) if found["kind"] not in OF_PROMETHEUS_OPERATOR]
     for found in own:
         kubernetes_validate.validate(found, KUBERNETES, strict=True)
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -125,6 +127,13 @@ def test_prometheus_reads_all_metrics_from_operations_with_their_own_labels() ->
     assert endpoint["honorLabels"] is True  # else Prometheus renames `service` and `instance`
     assert endpoint["port"] in {port["name"] for port in services["news-newswire-operations"]["spec"]["ports"]}
     assert "operations.replicas" in refusal("operations.replicas=2")
+
+
+def test_the_alerts_are_a_prometheus_rule_if_that_is_wanted() -> None:
+    (rule,) = of_kind("standard", "PrometheusRule").values()
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert of_kind("small", "PrometheusRule") == {}
 
 
 def test_the_operators_port_is_not_reachable_through_the_ingress() -> None:
