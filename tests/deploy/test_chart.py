@@ -284,6 +284,13 @@ def test_what_is_missing_or_contradictory_is_said_with_its_remedy() -> None:
     assert "search: REDIS_URL is set in settings and in secretSettings" in refusal(
         "search.settings.REDIS_URL=redis://x"
     )
+    assert "ingest: REDIS_URL is set in settings, as REDIS_URL_FILE, and in secretSettings; remove one" in refusal(
+        "settings.REDIS_URL_FILE=/etc/redis"
+    )
+    assert "search: settings has ELASTICSEARCH_URL_FILE, and ELASTICSEARCH_URL is set as well; remove one" in refusal(
+        "search.settings.ELASTICSEARCH_URL_FILE=/etc/url"
+    )
+    assert "settings has PUBLIC_URL_FILE, and PUBLIC_URL is set as well" in refusal("settings.PUBLIC_URL_FILE=/etc/url")
     assert "NEWSWIRE_REDIS_URL" in refusal("settings.NEWSWIRE_REDIS_URL=x")
     assert "replica" in refusal("ingest.replica=3")
     assert "at least ten more than shutdownDelay" in refusal("shutdownDelay=36")
