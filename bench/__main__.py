@@ -64,6 +64,24 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "cost": cost.measure,
     "spans": tracing.measure,
 }
+GROUPS = {
+    "From a publication to its readers": ("latency",),
+    "Publishing": ("publishing", "growth", "importing", "embargo"),
+    "Indexing": ("indexing", "indexgrowth"),
+    "Search": ("search", "suggest"),
+    "Pages of the reader site": ("pages",),
+    "Pages of the portal": ("portal",),
+    "Webhooks and the hub": ("webhooks", "isolation", "hub"),
+    "Newsletters": ("mails",),
+    "Matching": ("matching",),
+    "Live stream": ("live", "live-single", "stalls"),
+    "A second process": ("second-process",),
+    "What a thousand articles cost": ("cost",),
+    "Spans and metrics": ("spans",),
+    "Starting": ("first-run",),
+}
+"""The paths under each heading of the document."""
+
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Measure Newswire against the floors of its machine."
 )
@@ -135,7 +153,7 @@ def measure(
 
         run(each())
     if keep_:
-        keep([*PATHS, "first-run"])
+        keep(GROUPS)
     if not figures:
         raise typer.Exit(1)
 
@@ -151,7 +169,7 @@ def measure_first_run() -> None:
         found = first_run.measure(Path(folder), lambda what: status.update(f"{what} …"))
     store("first-run", found, RESULTS)
     show(console, found)
-    keep([*PATHS, "first-run"])
+    keep(GROUPS)
 
 
 if __name__ == "__main__":

@@ -43,16 +43,40 @@ def show(console: Console, figures: Iterable[Figure]) -> None:
     console.print(table)
 
 
-def keep(paths: Iterable[str]) -> None:
-    """Write the stored figures, in this order, into the document."""
-    stored = [json.loads(file.read_text()) for path in paths if (file := RESULTS / f"{path}.json").exists()]
-    lines = [f"- {name}: {value}" for name, value in stored[0]["machine"].items()] if stored else []
-    lines += ["", "| path | unit | Newswire | floor | ratio | goal | |", "|---|---|--:|--:|--:|--:|---|"]
-    lines += [f"| {' | '.join(_cells(figure, ranges=True))} |" for content in stored for figure in content["figures"]]
-    lines += ["", *_drift([figure for content in stored for figure in content["figures"]])]
+def keep(groups: Mapping[str, Sequence[str]]) -> None:
+    """Write the stored figures into the document: a heading and a table for each group of paths."""
+    stored = {
+        path: json.loads(file.read_text()) for path in _flat(groups) if (file := RESULTS / f"{path}.json").exists()
+    }
+    usual = max(stored.values(), key=lambda content: str(content["measured"]))["machine"] if stored else {}
+    lines = [f"- {name}: {value}" for name, value in usual.items()]
+    for heading, paths in groups.items():
+        chosen = {path: stored[path] for path in paths if path in stored}
+        lines += _section(heading, chosen, usual) if chosen else []
+    lines += ["", *_drift([figure for content in stored.values() for figure in content["figures"]])]
     before, rest = DOCUMENT.read_text().split(BEGIN)
     _, after = rest.split(END)
     DOCUMENT.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]))
+
+
+def _flat(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    return [path for paths in groups.values() for path in paths]
+
+
+def _section(heading: str, stored: Stored, usual: Stored) -> list[str]:
+    """Return heading, circumstances and table of some paths."""
+    figures = [figure for content in stored.values() for figure in content["figures"]]
+    measured = [f"`{path}` {_circumstances(content, usual)}" for path, content in stored.items()]
+    head = ["| path | unit | Newswire | floor | ratio | goal | |", "|---|---|--:|--:|--:|--:|---|"]
+    rows = [f"| {' | '.join(_cells(figure, ranges=True))} |" for figure in figures]
+    return ["", f"### {heading}", "", f"Measured: {', '.join(measured)}.", "", *head, *rows]
+
+
+def _circumstances(content: Stored, usual: Stored) -> str:
+    """Return when it was measured, and the processor where it is another one."""
+    day = datetime.fromisoformat(content["measured"])
+    processor = content["machine"]["processor"]
+    return f"{day:%-d %B %Y}" + (f" on {processor}" if processor != usual["processor"] else "")
 
 
 def _cells(figure: Stored, *, ranges: bool = False) -> list[str]:
