@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call
@@ -263,21 +264,53 @@ async def test_events_of_one_batch_are_announced_once_each(desk: Desk, receiver:
 
 
 async def test_a_batch_that_could_not_be_announced_is_when_it_is_handled_again(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> None:
         raise RedisConnectionError("away")
 
+    async with opened_desk(redis, keys, clock, deliveries=redis) as desk:  # deliveries as on a server of their own
+        await desk.subscribe(f"{receiver.url}/ferry", FERRY)
+        items = [await desk.put(f"a{number}") for number in range(110)]
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.broker, "publish_all", fail)
+            with pytest.raises(RedisConnectionError):
+                await desk.fan_out(items)
+        await desk.fan_out(items)
+        assert await redis.xlen(keys.outcomes) == 110
+        await desk.deliver()
+        assert len(receiver.got) == 110
+
+
+async def test_what_cannot_be_announced_in_the_step_that_plans_is_when_it_is_handled_again(
+    desk: Desk, receiver: Receiver
+) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
-    items = [await desk.put(f"a{number}") for number in range(110)]
-    with monkeypatch.context() as patch:
-        patch.setattr(desk.broker, "publish_all", fail)
-        with pytest.raises(RedisConnectionError):
-            await desk.fan_out(items)
+    items = [await desk.put(f"a{number}") for number in range(3)]
+    await desk.redis.set(desk.keys.outcomes, "not a stream")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await desk.fan_out(items)
+    await desk.redis.delete(desk.keys.outcomes)
     await desk.fan_out(items)
-    assert await desk.redis.xlen(desk.keys.outcomes) == 110
+    await desk.fan_out(items)
+    said = [json.loads(fields[b"__data__"])["id"] for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
+    assert said == [f"a{number}.1.fanned_out" for number in range(3)]
     await desk.deliver()
-    assert len(receiver.got) == 110
+    assert len(receiver.got) == 3
+
+
+async def test_an_event_is_announced_in_the_same_words_wherever_its_deliveries_are(
+    redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
+) -> None:
+    async def announced(deliveries: Redis | None) -> list[bytes]:
+        async with opened_desk(redis, keys, clock, deliveries=deliveries) as desk:
+            await desk.subscribe(f"{receiver.url}/ferry", FERRY)
+            await desk.fan_out([await desk.put("å1", title="100% of ferries")])
+            found = [fields[b"__data__"] for _, fields in await redis.xrange(keys.outcomes)]
+            await redis.delete(*await redis.keys(f"*{keys.namespace}*"))
+            return found
+
+    assert await announced(None) == await announced(redis) != []
 
 
 async def test_namespaces_are_isolated(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> None:

@@ -1,6 +1,7 @@
 """Each Redis function of the queue by itself: what it returns and changes, called with its named arguments."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -40,12 +41,18 @@ async def fan_out(desk: Desk, *events: dict[str, Any], **changes: Any) -> Any:
 
 
 async def fan_out_and_claim(
-    desk: Desk, *events: dict[str, Any], limit: int = 0, results: tuple[dict[str, Any], ...] = (), **changes: Any
+    desk: Desk,
+    *events: dict[str, Any],
+    limit: int = 0,
+    results: tuple[dict[str, Any], ...] = (),
+    announcements: Sequence[bytes] = (),
+    **changes: Any,
 ) -> Any:
     named = {
         "events": events,
         "as_of": int(await desk.redis.get(desk.queue.key("filters", "changed")) or 0),
         "announced": [],
+        "outcomes": "",
         "chunk": 100,
         "budget": 1000,
         "keep": KEEP,
@@ -54,7 +61,7 @@ async def fan_out_and_claim(
         "now": desk.queue.now_ms,
         "turn": turn(*results, limit=limit),
     }
-    return await desk.queue.functions.call("fan_out", [], named | changes, [ENVELOPE] * len(events))
+    return await desk.queue.functions.call("fan_out", [], named | changes, [ENVELOPE] * len(events) + [*announcements])
 
 
 def event_of(event: str, digests: list[str], **changes: Any) -> dict[str, Any]:
@@ -245,6 +252,26 @@ async def test_fan_out_marks_events_as_announced(desk: Desk) -> None:
     assert (await fan_out(desk, event_of("a1.1", [])))[0][4] == b""
     assert (await fan_out(desk, event_of("a1.1", []), announced=["a1.1", "unknown.1"]))[0][4] == b"1"
     assert await desk.redis.exists(desk.queue.key("event_plan", "unknown.1")) == 0
+
+
+async def test_fan_out_announces_an_event_once_all_its_deliveries_are_enqueued(desk: Desk) -> None:
+    mine = [await desk.subscribe(f"{URL}{number}") for number in range(3)]
+    events = [event_of("a1.1", [mine[0].criteria().digest()]), event_of("a2.1", [])]
+    announcing = {"outcomes": desk.keys.outcomes, "announcements": [b'{"data":{"id":"a1"', b'{"data":{"id":"a2"']}
+
+    async def said() -> list[Any]:
+        return [orjson.loads(found[b"__data__"])["data"] for _, found in await desk.redis.xrange(desk.keys.outcomes)]
+
+    assert [each[1:] for each in await fan_out(desk, *events, chunk=2, **announcing)] == [
+        [1, 2, 0, b""],
+        [0, 0, 0, b"1"],
+    ]
+    assert await said() == [{"id": "a2", "matched": 0, "previously_matched": 0}]
+    for _ in range(2):
+        again = await fan_out(desk, *events, chunk=2, **announcing)
+        assert [each[1:] for each in again] == [[0, 3, 0, b"1"], [0, 0, 0, b"1"]]
+    assert (await said())[1:] == [{"id": "a1", "matched": 3, "previously_matched": 0}]
+    assert await desk.redis.exists(desk.queue.key("expanding")) == 0
 
 
 async def test_fan_out_continues_a_plan_with_more_digests_than_a_chunk(desk: Desk) -> None:

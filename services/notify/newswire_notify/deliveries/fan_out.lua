@@ -197,9 +197,17 @@ local function enqueue_chunk(p, plan, envelope, chunk, now, keep, begin)
   return enqueued, completed
 end
 
+-- Publishes how many deliveries an event has, in the step that stores its plan: `announcement` is the JSON of that event up to these
+-- numbers. Where that fails, the plan is stored all the same, and the caller publishes it.
+local function announce(plan, stream, announcement)
+  local said = string.format('%s,"matched":%d,"previously_matched":%d}}', announcement, plan.matched, plan.previously_matched)
+  if type(redis.pcall('XADD', stream, '*', '__data__', said)) == 'string' then plan.announced = '1' end
+end
+
 -- Enqueues the next chunk of an event's plan and stores the progress, in one step. An unfinished event goes to the end of `expanding`,
--- and its keys do not expire. Returns {enqueued, digests left, matched, previously matched, announced}.
-local function expand(p, plan, envelope, chunk, now, args, begin)
+-- and its keys do not expire. A completed one is announced where there is an `announcement`. Returns {enqueued, digests left, matched,
+-- previously matched, announced}.
+local function expand(p, plan, envelope, chunk, now, args, begin, announcement)
   local fan = p .. 'event_plan:' .. plan.id
   local list, left, enqueued = fan .. ':digests', 0, 0
   if plan.latest_event ~= plan.target then
@@ -218,12 +226,17 @@ local function expand(p, plan, envelope, chunk, now, args, begin)
       end
     end
   end
+  if left == 0 and announcement and plan.announced ~= '1' then
+    announce(plan, args.outcomes, announcement)
+    if plan.announced == '1' and not plan.first then redis.call('ZREM', p .. 'expanding', plan.id) end
+  end
   if plan.first then
     redis.call('HSET', fan, 'id', plan.id, 'type', plan.type, 'article', plan.article, 'version', plan.version, 'rank', plan.rank,
       'envelope', envelope, 'target', plan.target, 'membership_seq', plan.upto, 'cursor', plan.at, 'matched', plan.matched,
-      'previously_matched', plan.previously_matched)
+      'previously_matched', plan.previously_matched, 'announced', plan.announced)
   else
-    redis.call('HSET', fan, 'cursor', plan.at, 'matched', plan.matched, 'previously_matched', plan.previously_matched)
+    redis.call('HSET', fan, 'cursor', plan.at, 'matched', plan.matched, 'previously_matched', plan.previously_matched, 'announced',
+      plan.announced)
   end
   if left > 0 then
     redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), plan.id)
@@ -249,8 +262,9 @@ end
 -- Plans the recipients of events, once per event, and enqueues the first chunk of each; `begin` as in `enqueue`. Arguments: events,
 -- each with its id, type, kind (published or retracted), article, version, entry (its id) and digests, those that match; chunk, the
 -- deliveries of one event; budget, those after which the rest of the events is left to another call; as_of, the number of the last
--- filter change that the matcher knew; announced, as in `mark_announced`; keep; keep_plan, ms that a completed plan is kept. The
--- envelope of each event follows.
+-- filter change that the matcher knew; announced, as in `mark_announced`; outcomes, the stream that completed events are announced on, ''
+-- where the caller does that; keep; keep_plan, ms that a completed plan is kept. The envelope of each event follows, then, for the
+-- stream, the announcement of each (`announce`).
 -- Returns for each event, up to the budget, what `expand` returns; or -1, without a plan, where filters have changed since.
 local function plan_events(p, now, args, argv, begin)
   mark_as_announced(p, args.announced)
@@ -264,7 +278,8 @@ local function plan_events(p, now, args, argv, begin)
       plan = new_plan(p, event, upto, args.keep_plan)
       if not plan.late then decided = event.entry end
     end
-    progress[i] = plan and expand(p, plan, argv[i + 1], args.chunk, now, args, begin) or -1
+    local announcement = args.outcomes ~= '' and argv[#args.events + i + 1] or nil
+    progress[i] = plan and expand(p, plan, argv[i + 1], args.chunk, now, args, begin, announcement) or -1
     budget = budget - (plan and math.max(1, progress[i][1]) or 1)
   end
   if decided then redis.call('SET', p .. 'last_decided', decided) end

@@ -131,3 +131,5 @@ class PlannedEvent:
     entry_id: str
     retracted: bool
     envelope: bytes
+    announcement: bytes
+    """The JSON of the event on the outcomes stream that says how many deliveries it has, up to these numbers."""

@@ -58,7 +58,8 @@ LUA = LuaSource(
 class Queue:
     """The queue of one namespace. Its time is that of the Redis server, on which all workers agree, unless a clock is given.
 
-    ``beside_records``: the records are on the same server, and a claim reads the versions in the same step.
+    ``beside_records``: the records are on the same server, and the same step also reads the versions that are claimed, and
+    announces the events that are planned.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Queue:
         self._circuit = circuit.arguments()
         self._clock = clock
         self._articles = keys.article("") if beside_records else ""
+        self._outcomes = keys.outcomes if beside_records else ""
 
     @classmethod
     def from_settings(cls, redis: "Redis", keys: Keyspace, settings: NotifySettings) -> "Queue":
@@ -130,8 +132,9 @@ class Queue:
     ) -> tuple[list[ExpansionProgress | None], ClaimBatch]:
         """Plan the recipients of events, once per event: the matched digests and earlier recipients.
 
-        The same round trip marks events as ``announced``, enqueues the first chunk of each event, settles the results of attempts
-        that have ``ended`` and claims due deliveries.
+        The same round trip marks events as ``announced``, enqueues the first chunk of each event, announces the events that have no
+        more, if the stream of outcomes is on the same server, settles the results of attempts that have ``ended`` and claims due
+        deliveries.
         ``as_of`` is the number of the last filter change that the matcher knew (`Matcher.changes`). An event is not planned (None)
         where filters have changed since: it must be matched again. Fewer results than events mean that the rest is left to another
         call, because `MAX_DELIVERIES_PER_CALL` were enqueued.
@@ -140,11 +143,14 @@ class Queue:
             "events": [_plan_arguments(event, digests) for event, digests in plans],
             "as_of": as_of,
             "announced": announced,
+            "outcomes": self._outcomes,
             "budget": MAX_DELIVERIES_PER_CALL,
         } | self._expansion_arguments(chunk)
         arguments["turn"] = self._settle_and_claim_arguments(ended, lease, limit)
-        envelopes = [event.envelope for event, _ in plans]
-        planned, claimed = await self.functions.call("fan_out", [], self._arguments(arguments), envelopes)
+        texts = [event.envelope for event, _ in plans]
+        if self._outcomes:
+            texts += [event.announcement for event, _ in plans]
+        planned, claimed = await self.functions.call("fan_out", [], self._arguments(arguments), texts)
         progress = [None if found == -1 else _read_progress(found) for found in planned]
         return progress, _read_claim_batch(claimed)
 

@@ -102,21 +102,31 @@ async def announce(broker: EventBroker, keys: Keyspace, expanded: Sequence[Expan
         await broker.publish_all([_fanned_out(each, time) for each in expanded], keys.outcomes)
 
 
+def announcement(
+    event: str, article: str, version: int, *, source: str, traceparent: str | None, now: datetime
+) -> bytes:
+    """Return the JSON of the event that says how many deliveries an event has, up to these numbers."""
+    said = event_json(
+        FANNED_OUT,
+        {"id": article, "version": version, "event": event},
+        id_=f"{event}.fanned_out",
+        source=source,
+        subject=article,
+        time=now,
+        traceparent=traceparent,
+    )
+    return said.removesuffix(b"}}")
+
+
 def _fanned_out(expanded: ExpandedEvent, now: datetime) -> bytes:
     cause = orjson.loads(expanded.envelope)
-    data = {
-        "id": expanded.article,
-        "version": expanded.version,
-        "event": expanded.event,
-        "matched": expanded.progress.matched,
-        "previously_matched": expanded.progress.previously_matched,
-    }
-    return event_json(
-        FANNED_OUT,
-        data,
-        id_=f"{expanded.event}.fanned_out",
+    said = announcement(
+        expanded.event,
+        expanded.article,
+        expanded.version,
         source=cause["source"],
-        subject=expanded.article,
-        time=now,
         traceparent=cause.get("traceparent"),
+        now=now,
     )
+    numbers = expanded.progress
+    return b'%s,"matched":%d,"previously_matched":%d}}' % (said, numbers.matched, numbers.previously_matched)

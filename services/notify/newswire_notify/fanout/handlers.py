@@ -5,6 +5,7 @@ An event is handled once its plan is stored. Deliveries beyond the first chunk a
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from newswire.text.analysis import language_of
 from newswire_notify.deliveries.models import ExpandedEvent, ExpansionProgress, PlannedEvent
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.worker import QueueTurn, Worker
-from newswire_notify.fanout.expansion import CHUNK, announce
+from newswire_notify.fanout.expansion import CHUNK, announce, announcement
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.webhooks.rendering import envelope
 
@@ -117,8 +118,8 @@ class FanOut:
                 if self._then is not None:
                     then = asyncio.create_task(_in_order(then, self._then, chosen, features))
                     following.append(then)
-                expanded = await self._fan_out(chosen, features)
-                following.append(asyncio.create_task(self._announce(expanded)))
+                if unannounced := await self._fan_out(chosen, features):
+                    following.append(asyncio.create_task(self._announce(unannounced)))
         finally:
             # All end before a failure is reported: the batch is handled again then.
             ended = await asyncio.gather(*following, return_exceptions=True)
@@ -127,7 +128,7 @@ class FanOut:
                 raise each
 
     async def _announce(self, expanded: Sequence[ExpandedEvent]) -> None:
-        """Announce events, while the next ones are planned."""
+        """Announce events that were not in the step that planned them, while the next ones are planned."""
         await announce(self._broker, self._keys, expanded, self._clock())
         self._announced += [each.event for each in expanded]
 
@@ -224,6 +225,14 @@ class FanOut:
             entry_id=item.entry_id,
             retracted=retracted,
             envelope=envelope(item.event, with_data=retracted),
+            announcement=announcement(
+                item.event.id,
+                payload.id,
+                payload.version,
+                source=item.event.source,
+                traceparent=item.event.traceparent,
+                now=datetime.fromtimestamp(self._clock(), UTC),
+            ),
         )
         return plan, digests
 
