@@ -53,8 +53,9 @@ async def name_server(**records: Sequence[str]) -> AsyncIterator[tuple[Zone, aio
     zone = Zone({name.replace("_", "."): list(kept) for name, kept in records.items()})
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: zone, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    # Several tries: on a busy machine a datagram on the loopback may be late.
-    resolver = aiohttp.AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=0.5, tries=4, lookups="fb", domains=[])
+    # Several tries: on a busy machine a datagram on the loopback may be late. No `lookups` and no `domains`: pycares (5.2) hands
+    # c-ares strings that may already be freed, and then one name in a hundred resolvers does not resolve.
+    resolver = aiohttp.AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=0.5, tries=4)
     try:
         yield zone, resolver
     finally:
