@@ -76,8 +76,7 @@ class ElasticsearchContents:
                 found = await self._client.indices.get_settings(index=self._index.alias, name="index.uuid")
             except NotFoundError:
                 return None
-        (about,) = found.values()
-        return str(about["settings"]["index"]["uuid"])
+        return _uuid_in(found.body, self._index.alias)
 
     async def _hits(self, **search: Any) -> list[dict[str, Any]]:
         answer = await self._client.options(request_timeout=30).search(
@@ -202,6 +201,25 @@ class ElasticsearchIndexAdmin(ElasticsearchContents):
 
     def _with_alias(self, names: dict[str, list[str]]) -> str | None:
         return next((name for name, aliases in names.items() if self._index.alias in aliases), None)
+
+
+def _uuid_in(found: Any, alias: str) -> str:
+    """Return the UUID in a response with the settings of an index.
+
+    Raises:
+        DependencyUnavailableError: several indexes have the alias, or the response has another form. An operator has to act.
+    """
+    if isinstance(found, dict) and len(found) > 1:
+        raise DependencyUnavailableError(
+            f"Elasticsearch: several indexes have the alias {alias}: {', '.join(sorted(found))}; leave it to one of them"[:500]
+        )
+    try:
+        (about,) = found.values()
+        return str(about["settings"]["index"]["uuid"])
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        raise DependencyUnavailableError(
+            f"Elasticsearch: the settings of {alias} cannot be read: the response has no index.uuid"
+        ) from error
 
 
 def _indexed_version(hit: dict[str, Any]) -> IndexedVersion:
