@@ -167,6 +167,22 @@ async def test_a_scheduled_article_is_shown_in_the_chosen_zone_and_cancelled(des
     assert await articles(desk, Status.SCHEDULED) == 0
 
 
+async def test_the_page_says_what_is_meant_by_a_time_that_clocks_skip_or_repeat(desk: Desk, editor: Browser) -> None:
+    path = await new_draft(editor, title="When clocks change")
+    berlin = {"zone": "Europe/Berlin"}
+    skipped = await act(editor, path, "schedule", local="2999-03-31T02:30", **berlin)
+    assert "The clocks skip the time that you chose; the first time after it is meant." in skipped.text
+    assert "31 Mar 2999, 03:00 Europe/Berlin (01:00 UTC)" in skipped.text
+    twice = await act(editor, path, "schedule", local="2999-10-27T02:30", **berlin)
+    assert "The clocks show the time that you chose twice; the first one is meant." in twice.text
+    assert "27 Oct 2999, 02:30 Europe/Berlin (00:30 UTC)" in twice.text
+    usual = await act(editor, path, "schedule", local="2999-10-27T04:30", **berlin)
+    for page in (usual, await editor.get(f"{usual.url.path}{ACCOUNT}&done=schedule&clocks=other")):
+        assert page.status_code == 200
+        assert "The article is scheduled." in page.text
+        assert "The clocks" not in page.text
+
+
 async def test_a_time_that_is_left_as_it_was_stays_to_the_second(desk: Desk, editor: Browser) -> None:
     path = await new_draft(editor, title="In the repeated hour")
     await act(editor, path, "schedule", local="2027-10-31T01:30:30", zone="UTC")

@@ -35,7 +35,7 @@ from newswire_ingest.drafts.errors import ArticleChangedError, DraftConflictErro
 from newswire_ingest.drafts.models import Draft, DraftAct
 from newswire_ingest.drafts.refusals import refusals_of
 from newswire_ingest.drafts.service import DraftService
-from newswire_ingest.drafts.zoned_time import resolve
+from newswire_ingest.drafts.zoned_time import Note, resolve
 
 SHEET = f"{PATH}/drafts/{{draft_id}}/{{act}}"
 
@@ -109,33 +109,37 @@ class Sheets:
             return None
         return await asyncio.to_thread(differences, orjson.loads(found.document), new)
 
-    async def carry_out(self, visit: Visit, draft_id: str, act: DraftAct, seen: int, sent: FormData) -> WriteResult:
-        """Do an act with what its form says."""
+    async def carry_out(
+        self, visit: Visit, draft_id: str, act: DraftAct, seen: int, sent: FormData
+    ) -> tuple[WriteResult, Note]:
+        """Do an act with what its form says. The note is about its time, where clocks skip or repeat it."""
         if act is DraftAct.RETRACT:  # the page of the article does this
             raise not_found("page")
+        at, note = await self._time(visit, draft_id, sent) if act is DraftAct.SCHEDULE else (None, "")
         wanted = ActRequest(
             act,
             seen,
             visit.actor,
             sent.one("article_revision") or None,
-            await self._time(visit, draft_id, sent) if act is DraftAct.SCHEDULE else None,
+            at,
             sent.one("note").strip() or None if act is DraftAct.CORRECT else None,
         )
-        return await self.drafts.carry_out(visit.account, draft_id, wanted)
+        return await self.drafts.carry_out(visit.account, draft_id, wanted), note
 
-    async def _time(self, visit: Visit, draft_id: str, sent: FormData) -> PublicationTime | None:
+    async def _time(self, visit: Visit, draft_id: str, sent: FormData) -> tuple[PublicationTime | None, Note]:
         """Return when to publish. A time that the sheet showed, and that was left as it was, is the one that the article has.
 
         The field has no seconds, and shows alike the two times that clocks repeat in autumn.
         """
         local, zone, past_is_meant = sent.one("local"), sent.one("zone"), sent.one("past_is_meant") == "on"
         if not local:
-            return None
+            return None, ""
         found = resolve(local, zone)
         article = (await self.drafts.editing.find(visit.account, draft_id)).article
         due = datetime.fromisoformat(article.embargo_until) if article and article.embargo_until else None
-        utc = due if due and zones.local_input(due, zone) == local else found.utc
-        return PublicationTime(utc, found.zone, found.local, past_is_meant)
+        if due and zones.local_input(due, zone) == local:
+            return PublicationTime(due, found.zone, found.local, past_is_meant), ""
+        return PublicationTime(found.utc, found.zone, found.local, past_is_meant), found.note
 
     def refused(self, visit: Visit, error: Exception, state: SheetState) -> SheetState | None:
         """Return the sheet's state after a refusal; None for an error that has no place on a sheet."""
@@ -191,14 +195,15 @@ def router(sheets: Sheets, visits: Visits, problems: ProblemMakers, redis: "Redi
         zone = sent.one("zone") if sent.one("zone") in zones.zone_names() else visit.zone
         state = SheetState(sent.one("local"), zone, sent.one("note"), article_revision=sent.one("article_revision"))
         try:
-            result = await sheets.carry_out(visit, draft_id, wanted, seen, sent)
+            result, clocks = await sheets.carry_out(visit, draft_id, wanted, seen, sent)
         except Exception as error:
             told = sheets.refused(visit, error, state)
             if told is None:
                 raise
             draft = await drafts.editing.find(visit.account, draft_id)
             return await sheets.page(visit, draft, wanted, seen, told, status=409)
-        response = see_other(visit.path("articles", result.article_id, done=wanted.value))
+        told_of = {"done": wanted.value} | ({"clocks": clocks} if clocks else {})
+        response = see_other(visit.path("articles", result.article_id, **told_of))
         if wanted is DraftAct.SCHEDULE:
             zones.keep_zone(response, zone, secure=visits.secure)
         return response

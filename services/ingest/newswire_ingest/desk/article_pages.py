@@ -1,6 +1,6 @@
 """The page of an article: what became of it, its versions, and its retraction."""
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from fastapi import APIRouter, Request
@@ -18,6 +18,7 @@ from newswire_ingest.desk.visit import PATH, Visit, Visits, see_other
 from newswire_ingest.drafts.audience import Audiences
 from newswire_ingest.drafts.models import DraftAct
 from newswire_ingest.drafts.service import DraftService
+from newswire_ingest.drafts.zoned_time import Note
 from newswire_ingest.outcomes.repository import Outcomes
 
 ARTICLE = f"{PATH}/articles/{{article_id}}"
@@ -73,7 +74,14 @@ def router(
         visit = await visits.begin(request)
         found = await articles.find(article_id, visit.caller)
         done = request.query_params.get("done", "")
-        return await page(visit, found, "article.html", done=done if done in set(DraftAct) else "")
+        clocks = request.query_params.get("clocks", "")
+        return await page(
+            visit,
+            found,
+            "article.html",
+            done=done if done in set(DraftAct) else "",
+            clocks=clocks if clocks in get_args(Note) else "",
+        )
 
     @routes.post(f"{ARTICLE}/draft")
     async def edit(request: Request, article_id: str) -> Response:
