@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -21,7 +22,15 @@ from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from newswire_notify.stream_relay import follower, messages, recent_entries, shared_stream
 from newswire_notify.stream_relay.folder import RelayFolder, RelayFolderError, check_folder
-from newswire_notify.stream_relay.messages import ProtocolError, encode_entry, entries_message, read_message
+from newswire_notify.stream_relay.messages import (
+    Hello,
+    ProtocolError,
+    encode_entry,
+    entries_message,
+    line,
+    read_hello,
+    read_message,
+)
 from newswire_notify.stream_relay.shared_stream import SharedStream, open_shared_stream
 from newswire_notify.streaming.stream_reading import RedisStream, StreamEntry, StreamRead
 from tests.notify.conftest import Desk, until
@@ -225,6 +234,19 @@ async def test_a_stream_that_went_back_is_read_by_each_for_itself(host: Host) ->
     for each in processes:
         await until(all_of(each, [*host.sent, b"again"]))
     await until(lambda: sorted(each.role for each in processes) == ["follower", "relay"])
+
+
+@pytest.mark.parametrize("after", ["newest", "5-", "-1-0", f"{2**64}-0", [5, 1], None])
+async def test_a_first_line_without_a_position_is_refused(after: object) -> None:
+    hello = Hello(protocol=1, release="1", stream="s", database="d", min_replicas=0, after=(5, 1))
+    for sent, expected in ((line(hello), hello), (orjson.dumps(hello.model_dump() | {"after": after}) + b"\n", None)):
+        reader = asyncio.StreamReader()
+        reader.feed_data(sent)
+        if expected is not None:
+            assert await read_hello(reader) == expected
+            continue
+        with pytest.raises(ProtocolError):
+            await read_hello(reader)
 
 
 async def test_a_relay_of_another_database_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

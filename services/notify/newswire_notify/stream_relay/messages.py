@@ -3,8 +3,9 @@
 import asyncio
 import struct
 from collections.abc import Iterable
+from typing import Annotated, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from newswire.messaging.stream_position import Position, format_position, parse_position
 from newswire_notify.streaming.stream_reading import StreamEntry, StreamRead
@@ -23,6 +24,15 @@ _ENTRY = struct.Struct("!QQH")
 _LENGTH = struct.Struct("!I")
 
 
+def _position(sent: object) -> Position:
+    """Parse a position of a first line; one of this process is a tuple already."""
+    if isinstance(sent, tuple):
+        return cast("Position", sent)
+    if not isinstance(sent, str):
+        raise ValueError("not a position")
+    return parse_position(sent)
+
+
 class ProtocolError(ValueError):
     """The other end sent something that this protocol does not have."""
 
@@ -38,7 +48,7 @@ class Hello(BaseModel):
     database: str
     """The history (`newswire.storage.replication`) and the number of the database."""
     min_replicas: int
-    after: str
+    after: Annotated[Position, PlainValidator(_position), PlainSerializer(format_position)]
 
 
 class Answer(BaseModel):
@@ -59,11 +69,9 @@ async def read_hello(reader: asyncio.StreamReader) -> Hello:
         ProtocolError: it is not one.
     """
     try:
-        hello = Hello.model_validate_json(await _line(reader))
-        parse_position(hello.after)
-    except ValueError as error:
+        return Hello.model_validate_json(await _line(reader))
+    except ValidationError as error:
         raise ProtocolError("not the first line of a follower") from error
-    return hello
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:

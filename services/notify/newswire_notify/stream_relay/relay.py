@@ -12,7 +12,7 @@ from typing import cast
 
 from redis.exceptions import RedisError
 
-from newswire.messaging.stream_position import Position, parse_position
+from newswire.messaging.stream_position import Position
 from newswire.observability import metrics
 from newswire_notify.stream_relay.folder import is_own_peer
 from newswire_notify.stream_relay.messages import (
@@ -114,15 +114,14 @@ class Relay:
             return None
         async with asyncio.timeout(HELLO_SECONDS):
             hello = await read_hello(reader)
-            after = parse_position(hello.after)
             refusal = None
-            if hello != await self._identify(after):
+            if hello != await self._identify(hello.after):
                 refusal = "the relay reads another database: give each installation a folder of its own"
-            elif self.recent.since(after, PAGE_BYTES) is None:
+            elif self.recent.since(hello.after, PAGE_BYTES) is None:
                 refusal = "the position is too old"
             writer.write(line(Answer(refused=refusal)))
             await writer.drain()
-        return after if refusal is None else None
+        return hello.after if refusal is None else None
 
     async def _send(self, writer: asyncio.StreamWriter, after: Position) -> None:
         """Send what follows a position until the follower is gone or too slow."""

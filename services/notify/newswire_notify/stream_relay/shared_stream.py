@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from newswire.concurrency.backoff import pause, wait_for_any
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import BEGINNING, Position, format_position
+from newswire.messaging.stream_position import BEGINNING, Position
 from newswire.observability import metrics
 from newswire_notify.stream_relay.folder import RelayFolder, RelayLock, check_folder
 from newswire_notify.stream_relay.follower import Follower, RefusedError, follow
@@ -170,7 +170,7 @@ def open_shared_stream(
             stream=keys.stream,
             database=f"{history}/{database}",
             min_replicas=min_replicas,
-            after=format_position(after),
+            after=after,
         )
 
     names = RelayFolder(check_folder(folder), str(PROTOCOL), RELEASE, keys.stream, f"{database} {min_replicas}")
