@@ -26,7 +26,10 @@ DEADLINE_SECONDS = 120
         ({}, "the response has no index.uuid"),
         ({"t-articles-4-000001": {"settings": {}}}, "the response has no index.uuid"),
         ({"t-articles-4-000001": {"settings": "hidden"}}, "the response has no index.uuid"),
-        ({"t-articles-4-000001": {}, "t-articles-4-000002": {}}, "t-articles-4-000001, t-articles-4-000002; leave it"),
+        (
+            {"t-articles-4-000001": {}, "t-articles-4-000002": {}},
+            "t-articles-4-000001, t-articles-4-000002; leave it to one",
+        ),
     ],
 )
 async def test_settings_of_the_index_that_cannot_be_read_are_one_line_in_the_log(

@@ -210,8 +210,9 @@ def _uuid_in(found: Any, alias: str) -> str:
         DependencyUnavailableError: several indexes have the alias, or the response has another form. An operator has to act.
     """
     if isinstance(found, dict) and len(found) > 1:
+        names = ", ".join(sorted(found))[:300]
         raise DependencyUnavailableError(
-            f"Elasticsearch: several indexes have the alias {alias}: {', '.join(sorted(found))}; leave it to one of them"[:500]
+            f"Elasticsearch: several indexes have the alias {alias}: {names}; leave it to one"
         )
     try:
         (about,) = found.values()
