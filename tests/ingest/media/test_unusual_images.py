@@ -56,6 +56,25 @@ def test_exif_data_that_cannot_be_written_again(worker: WorkerProcess, data: byt
     assert cleaned(worker, with_segment(jpeg(120, 80), data))[1].size == size
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_jpeg_without_the_marker_of_its_end(worker: WorkerProcess, missing: int, progressive: bool) -> None:
+    for sent in (gradient(400, 300), gradient(123, 77).convert("L"), gradient(64, 800).convert("CMYK")):
+        whole = encoded(sent, "JPEG", progressive=progressive)
+        described, clean = cleaned(worker, whole[:-missing])
+        assert (described["width"], described["height"]) == clean.size == sent.size
+        assert clean.tobytes() == cleaned(worker, whole)[1].tobytes()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("missing", [4, 30, 300])
+def test_a_jpeg_that_lacks_more_than_the_marker_of_its_end(
+    worker: WorkerProcess, missing: int, progressive: bool
+) -> None:
+    whole = encoded(gradient(400, 300), "JPEG", progressive=progressive)
+    assert b"damaged or incomplete" in worker.call(b"{}\n" + whole[:-missing])
+
+
 @pytest.mark.parametrize("format_", ["PNG", "WEBP"])
 def test_exif_data_that_is_none(worker: WorkerProcess, format_: str) -> None:
     assert cleaned(worker, encoded(gradient(120, 80), format_, exif=b"Exif\0\0none"))[1].size == (120, 80)

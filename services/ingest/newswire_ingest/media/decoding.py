@@ -13,6 +13,7 @@ import orjson
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from newswire_ingest.media.animations import encode_animation, frame_count
+from newswire_ingest.media.jpeg_ends import decode_without_end
 from newswire_ingest.media.models import ImageFormat
 from newswire_ingest.media.orientation import turn_of, turned
 from newswire_ingest.media.png_chunks import without_metadata
@@ -123,7 +124,7 @@ def _clean(content: bytes) -> tuple[dict[str, Any], bytes]:
         _check_animation(image, frames)
         image, clean = encode_animation(image, format_)
     else:
-        image, clean = _encode_still(image, format_)
+        image, clean = _encode_still(image, format_, content)
     described = {
         "format": format_.value,
         "width": image.width,
@@ -144,10 +145,22 @@ def _check_animation(image: Image.Image, frames: int) -> None:
         raise _RefusedError(f"has {pixels / 1_000_000:,.0f} megapixels in {frames:,} frames", fix)
 
 
-def _encode_still(image: Image.Image, format_: ImageFormat) -> tuple[Image.Image, bytes]:
+def _loaded(image: Image.Image, content: bytes) -> Image.Image:
+    """Decode an image; a JPEG image needs no marker of its end if nothing else is missing."""
+    try:
+        image.load()
+    except OSError:
+        complete = decode_without_end(content, _open) if image.format == "JPEG" else None
+        if complete is None:
+            raise
+        return complete
+    return image
+
+
+def _encode_still(image: Image.Image, format_: ImageFormat, content: bytes) -> tuple[Image.Image, bytes]:
     profile = _profile(image)
     turn = turn_of(image)
-    image.load()
+    image = _loaded(image, content)
     options: dict[str, Any] = {}
     if format_ is ImageFormat.JPEG:
         options = {"quality": 92} if turn else _jpeg_options(image)
