@@ -83,6 +83,12 @@ def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> 
     assert set(grouped_by(parsed)) <= possible, where
 
 
+def test_the_dashboard_shows_how_processes_share_the_stream() -> None:
+    shown = {selector.name for _, query in queries() for selector in selectors(promql_parser.parse(query))}
+    shared = {f"newswire_stream_relay_{name}" for name in ("followers", "disconnects_total")}
+    assert shared | {"newswire_live_entries_total"} <= shown
+
+
 def rules() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
 

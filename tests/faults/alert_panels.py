@@ -55,6 +55,9 @@ PANELS = {
     "Age of the queue": Panel(SLOW, 12, 300),
     "Endpoints with work": Panel(SLOW, 5, 200),
     "Live clients": Panel("nothing", READERS, READERS),
+    "Entries for live streams a second": Panel("nothing", 0.5 * RATE, 4 * RATE, {"source": "redis"}),
+    "Processes that follow a stream relay": Panel("nothing", 0, 0),  # none is set up
+    "Connections to stream relays that ended": Panel("nothing", 0, 0),
     "Redis, p99": Panel("nothing", 0.0002, 5),
     "Elasticsearch, p99": Panel("nothing", 0.0005, 10),
     "Calls without a reply": Panel("Elasticsearch closes connections", 0.1, 1000),

@@ -106,6 +106,8 @@ stream_relay_followers = Gauge(
 stream_relay_disconnects = Counter(
     "newswire_stream_relay_disconnects", "Connections between a relay and a follower that ended", ["reason"]
 )
+for _reason in ("silent", "gone", "broken", "behind", "too_slow"):
+    stream_relay_disconnects.labels(_reason)  # at 0, so that the first one is an increase
 
 check_up = Gauge("newswire_check_up", "Whether a check of `/status` passes", ["service", "check"])
 loop_up = Gauge("newswire_loop_up", "Whether a background loop runs", ["service", "loop"])
