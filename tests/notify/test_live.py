@@ -137,7 +137,7 @@ async def test_nothing_is_read_without_clients(
         with broadcaster.connect(StreamFilter(), limit=3) as client:  # a waiting pull, for example
             await broadcaster.resume(client, None)
             await until(lambda: broadcaster._after is not None)
-            assert (len(broadcaster._remembered), len(client.waiting), client.ended) == (20, 0, None)
+            assert (len(broadcaster._recent), len(client.waiting), client.ended) == (20, 0, None)
             await desk.put("a20")
             await until(lambda: len(client.waiting) == 1)
 
@@ -288,7 +288,7 @@ async def test_articles_retracted_during_a_resume_are_not_sent(redis: Redis, des
     async with tailing(redis, keys) as broadcaster:
         for forgotten in (False, True):
             if forgotten:
-                broadcaster._recent_after = parse_position(desk.entries["a39.1"].entry_id)
+                broadcaster._recent.after = parse_position(desk.entries["a39.1"].entry_id)
             with broadcaster.connect(stream_filter, limit=100) as client:
                 resumed = await broadcaster.resume(client, ResumeFrom((0, 0)))
                 frames = broadcaster.follow(client, stream_filter, resumed, stopped=lambda: False)
@@ -304,9 +304,7 @@ async def test_articles_retracted_during_a_resume_are_not_sent(redis: Redis, des
                 await frames.aclose()
             await desk.redis.xdel(keys.stream, retracted.entry_id)
             await desk.put("a39")
-            await until(
-                lambda: broadcaster._remembered[-1].article == "a39" and not broadcaster._remembered[-1].retraction
-            )
+            await until(lambda: (newest := list(broadcaster._recent)[-1]).article == "a39" and not newest.retraction)
 
 
 async def test_equal_filters_are_evaluated_once(
@@ -381,11 +379,11 @@ async def test_resuming_from_memory_equals_resuming_from_the_stream(redis: Redis
     for number in range(700):
         await desk.put(f"a{number}")
     async with tailing(redis, keys) as broadcaster:
-        assert len(broadcaster._remembered) >= 500
+        assert len(broadcaster._recent) >= 500
         for number in range(700, 720):
             await desk.put(f"a{number}")
-        await until(lambda: broadcaster._remembered[-1].article == "a719")
-        assert len(broadcaster._remembered) == 500
+        await until(lambda: list(broadcaster._recent)[-1].article == "a719")
+        assert len(broadcaster._recent) == 500
         for seen in (0, 218, 219, 220, 400, 719):
             stream_filter = StreamFilter()
             with broadcaster.connect(stream_filter, limit=100) as client:

@@ -81,10 +81,10 @@ from newswire_notify.webhooks.verification import Verification
 from newswire_notify.websub.composition import hub_parts
 
 MAX_MEMORY_FRACTION = 0.95
+"""Fraction of the delivery Redis that new deliveries may fill; the rest is reserved for ending them."""
 FORMER_LAYOUT = (
     "subscriptions are stored under the keys of an earlier release: back up with that release and restore with this one"
 )
-"""Fraction of the delivery Redis that new deliveries may fill; the rest is reserved for ending them."""
 
 
 @asynccontextmanager

@@ -6,14 +6,13 @@ same bytes to each. A client that lags behind has its own task and its own bound
 and resumes by ``Last-Event-ID``: from the recent events in memory, and before those from the stream itself.
 
 The module is longer than 300 lines because reading the stream, resuming a client and offering it an event change the same state,
-the recent events and the position of the loop, in an order that must be seen in one place.
+the position of the loop and of its clients, in an order that must be seen in one place.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from functools import partial
 
@@ -32,6 +31,7 @@ from newswire.storage.replication import ReplicationBarrier
 from newswire_notify.streaming.client_timers import ClientTimers
 from newswire_notify.streaming.event_names import ENDED
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
+from newswire_notify.streaming.recent_events import RecentEvents
 from newswire_notify.streaming.sse_client import (
     ACCESS_CHANGED,
     GONE,
@@ -59,8 +59,6 @@ ANALYSIS_SECONDS = 60.0
 RECONNECT_MS = 2000
 CLIENTS_PER_TURN = 256
 """Clients written to before other tasks run: about 2 ms."""
-RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
-"""How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
 UNOBSERVED_SECONDS = 5.0
 """How long the stream is read, and recent events are kept in memory, for clients that reconnect, when there are none."""
 TURN_SECONDS_LIMIT = 0.05
@@ -97,10 +95,7 @@ class StreamBroadcaster:
         self._source = source or RedisStream(redis, keys, self._barrier)
         self._groups: dict[tuple[str, ...], FilterGroup] = {}
         self._after: Position | None = None
-        self._remembered: deque[StreamEvent] = deque()
-        self._remembered_bytes = 0
-        self._recent_after: Position = BEGINNING
-        """All later events are kept in memory."""
+        self._recent = RecentEvents()
         self._observed_at = time.monotonic()
         """When the last client left; at first when it started, because clients reconnect then."""
         self._connected = asyncio.Event()
@@ -246,7 +241,7 @@ class StreamBroadcaster:
         budget = ScanBudget()
         try:
             while not stopped() and client.ended is None:
-                if self._after is not None and client.newest <= self._after and client.served >= self._recent_after:
+                if self._after is not None and client.newest <= self._after and client.served >= self._recent.after:
                     reached, wanted = await self._recent_matches(client, stream_filter)
                 else:
                     history = await self._barrier.history()
@@ -274,7 +269,7 @@ class StreamBroadcaster:
 
     async def _recent_matches(self, client: SseClient, stream_filter: StreamFilter) -> tuple[Position, list[SseFrame]]:
         """Return the recent events in memory that match, and the position that they reach."""
-        found = [entry for entry in self._remembered if entry.at > client.served]
+        found = [entry for entry in self._recent if entry.at > client.served]
         reached = max(self._after or BEGINNING, client.served)
         size = sum(len(entry.json) for entry in found) if stream_filter.searches_text else 0
         takes = await offload_if_large(
@@ -303,17 +298,14 @@ class StreamBroadcaster:
 
     async def _go_back(self, newest: Position) -> None:
         """Go on after the last known entry of a stream that lost its end in a failover; read another stream from its beginning."""
-        kept = max((entry.at for entry in self._remembered if entry.at <= newest), default=BEGINNING)
+        kept = self._recent.last_until(newest)
         if kept != BEGINNING and await self._redis.xrange(self._keys.stream, *[format_position(kept)] * 2):
             log.warning("the end of the stream was lost; going on before it")
             self._after = kept
-            while self._remembered[-1].at > kept:
-                self._remembered_bytes -= len(self._remembered.pop().json)
+            self._recent.cut_after(kept)
         else:
             log.warning("the stream was replaced; reading it from its beginning")
-            self._after = self._recent_after = BEGINNING
-            self._remembered.clear()
-            self._remembered_bytes = 0
+            self._after, self._recent = BEGINNING, RecentEvents()
         for client in self._clients():
             client.served = min(client.served, self._after)
 
@@ -339,21 +331,17 @@ class StreamBroadcaster:
         history = await self._barrier.history()
         newest = parse_position(await newest_entry(self._redis, self._keys.stream))
         await self._barrier.confirm(history)
-        before, found, size = format_position(newest), deque[StreamEvent](), 0
-        self._recent_after = newest
-        while (len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT) or self._lacks_events():
+        before, recent = format_position(newest), RecentEvents(newest)
+        while not recent.full or self._lacks_events_before(recent.after):
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
             read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
-                self._recent_after = parse_position(entry_id.decode())
-                if entry is not None:
-                    found.appendleft(entry)
-                    size += len(entry.json)
+                recent.prepend(parse_position(entry_id.decode()), entry)
             if len(page) < PAGE:
                 break
-            before = f"({format_position(self._recent_after)}"
-        self._remembered, self._remembered_bytes, self._after = found, size, newest
-        for entry in found:  # to clients that connected before; they skip what they have seen
+            before = f"({format_position(recent.after)}"
+        self._recent, self._after = recent, newest
+        for entry in recent:  # to clients that connected before; they skip what they have seen
             self._match(entry)
         await self._write_pending()
 
@@ -365,32 +353,20 @@ class StreamBroadcaster:
         """Read nothing until a client connects; then begin as after a start, at the end of the stream, with its last entries."""
         self._after = None
         self._source.rest()
-        self._remembered, self._remembered_bytes = deque(), 0
+        self._recent = RecentEvents()
         self.running = True  # also if Redis could not be read before: without clients, there is nothing to read for
         self._connected.clear()
         await wait_for_any(self._connected, stopping)
 
-    def _lacks_events(self) -> bool:
-        """Return whether a client has read the stream up to a position before the recent events, and lacks those between."""
-        return any(not client.resuming and client.served < self._recent_after for client in self._clients())
+    def _lacks_events_before(self, at: Position) -> bool:
+        """Return whether a client has read the stream up to a position before ``at``, and lacks the events between."""
+        return any(not client.resuming and client.served < at for client in self._clients())
 
     def _text_is_searched(self) -> bool:
         return any(group.stream_filter.searches_text for group in self._groups.values())
 
-    def _add_recent(self, entry: StreamEvent) -> None:
-        if entry.retraction:
-            kept = deque(each for each in self._remembered if each.article != entry.article)
-            if len(kept) < len(self._remembered):
-                self._remembered, self._remembered_bytes = kept, sum(len(each.json) for each in kept)
-        self._remembered.append(entry)
-        self._remembered_bytes += len(entry.json)
-        while len(self._remembered) > RECENT_EVENTS_LIMIT or self._remembered_bytes > RECENT_BYTES_LIMIT:
-            oldest = self._remembered.popleft()
-            self._remembered_bytes -= len(oldest.json)
-            self._recent_after = oldest.at
-
     def _broadcast(self, entry: StreamEvent) -> None:
-        self._add_recent(entry)
+        self._recent.add(entry)
         if entry.retraction:
             for group in self._groups.values():
                 group.drop_article(entry.article)
