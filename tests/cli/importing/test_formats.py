@@ -1,6 +1,7 @@
 """The sample of each format becomes the expected articles."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,24 @@ def test_ninjs_2() -> None:
         "ninjs2.json item 2",
         "ninjs2.json item 3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("4", 4), (4.0, 4), (" 4 ", 4), (0, None), (10, None), ("high", None), (2.5, None), ("9" * 5000, None)],
+)
+def test_a_number_of_another_kind_does_not_cost_the_article(
+    written: object, read_as: int | None, tmp_path: Path
+) -> None:
+    """Agencies write numbers as text, and count from zero."""
+    item = {"uri": "urn:x:1", "type": "text", "headline": "Lock", "body_text": "It is mended.", "urgency": written}
+    path = tmp_path / "lock.json"
+    path.write_text(json.dumps({**item, "version": written}))
+
+    (story,) = stories(read(path))
+    assert story.draft.get("urgency") == read_as
+    assert ("urgency" in " ".join(story.notes)) == (read_as is None)
+    assert story.draft.get("source_version") == {0: 0, 10: 10}.get(written, read_as)  # type: ignore[call-overload]
 
 
 def test_nitf() -> None:

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from newswire.article import FUTURE_TOLERANCE, ArticleDraft
 from newswire.http.problems import field_errors
-from newswire.validation.characters import clean_label, label_violation
+from newswire.validation.characters import clean_headline, clean_label, label_violation
 from newswire.validation.fields import METADATA_LIMIT
 from newswire.validation.language_tags import check_language_tag, probable_tag
 from newswire.validation.web_addresses import check_web_address
@@ -17,12 +17,14 @@ from newswire_ingest.importing.dates import first_date
 from newswire_ingest.importing.links import resolved, with_real_links
 from newswire_ingest.importing.markup import plain
 from newswire_ingest.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
-from newswire_ingest.importing.text_cleanup import remove_invalid_text
+from newswire_ingest.importing.text_cleanup import remove_invalid_text, with_windows_characters
 
 MAX_CHARACTERS = {"title": 300, "summary": 2000, "category": 100, "correction_note": 2000}
 MAX_TOPIC_CHARACTERS, MAX_NAME_CHARACTERS, MAX_ID_CHARACTERS, MAX_URL_CHARACTERS = 100, 200, 200, 2000
 MAX_IMAGE_MEMBER_CHARACTERS = {"alt": 1000, "caption": 1000, "credit": 300}
 MAX_LIST_ITEMS = 50
+MAX_DIGITS = 20
+_NUMBERS = {"urgency": range(1, 10), "source_version": range(2**53)}
 GENERATED_TITLE_WORDS = 12
 
 
@@ -74,7 +76,11 @@ def _check_availability(story: SourceArticle, now: datetime, notes: list[str], *
 
 
 def _normalize_draft(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -> dict[str, Any]:
-    normalized = {name: value for name, value in draft.items() if value not in (None, "", [], {}, ())}
+    normalized = {
+        name: value if name == "external_id" else with_windows_characters(value)
+        for name, value in draft.items()
+        if value not in (None, "", [], {}, ())
+    }
     normalized.setdefault("body", "")
     if isinstance(normalized["body"], str):
         normalized["body"], remarks = with_real_links(normalized["body"], base)
@@ -103,9 +109,25 @@ def _normalize_draft(draft: dict[str, Any], notes: list[str], now: datetime, bas
                 else f"language {language[:40]!r} is not a language tag: omitted"
             )
     _normalize_dates(normalized, notes, now)
+    _normalize_numbers(normalized, notes)
     _normalize_external_id(normalized, notes)
     _limit_metadata(normalized, notes)
     return normalized
+
+
+def _normalize_numbers(normalized: dict[str, Any], notes: list[str]) -> None:
+    """Read numbers that are written as text; what is no number, or out of range, costs the number and not the article."""
+    for name, numbers in _NUMBERS.items():
+        value = normalized.get(name)
+        if value is None:
+            continue
+        written = str(value).strip()
+        digits = written.removesuffix(".0") if isinstance(value, float) else written
+        if len(digits) <= MAX_DIGITS and digits.isascii() and digits.isdigit() and int(digits) in numbers:
+            normalized[name] = int(digits)
+        else:
+            del normalized[name]
+            notes.append(f"{name} {written[:40]!r} is not a whole number from {numbers[0]} to {numbers[-1]:,}: omitted")
 
 
 def _normalize_external_id(normalized: dict[str, Any], notes: list[str]) -> None:
@@ -124,7 +146,7 @@ def _normalize_external_id(normalized: dict[str, Any], notes: list[str]) -> None
 def _normalize_title(normalized: dict[str, Any], notes: list[str]) -> None:
     title = normalized.get("title", "")
     if isinstance(title, str) and not title.strip() and isinstance(normalized["body"], str):
-        words = plain(normalized["body"]).split()
+        words = clean_headline(plain(normalized["body"])).split()
         if not words:
             raise ValueError("has neither title nor text")
         normalized["title"] = " ".join(words[:GENERATED_TITLE_WORDS]) + (

@@ -77,8 +77,8 @@ def _article(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceI
         ],
         "embargo_until": _text(item, "itemMeta/embargoed"),
         "external_id": identity,
-        "urgency": int(urgency) if urgency in tuple("123456789") else inside.get("urgency"),
-        "source_version": int(version) if version.isascii() and version.isdigit() else None,
+        "urgency": urgency or inside.get("urgency"),
+        "source_version": version,
         "metadata": inside.get("metadata", {}) | _metadata(item),
     }
     return SourceArticle(

@@ -58,7 +58,6 @@ def _article(file: str, line: int | None, item: dict[str, Any], path: str) -> So
         identity, notes = path, ["has neither uri nor guid: its path identifies it"]
     if not identity:
         return FailedItem(file, line, "has neither uri nor guid, so it could not be recognised in the next import")
-    version = str(one.get("version", ""))
     categories, topics = _subjects(one)
     draft = {
         "title": plain(_main(one, "headlines", "headline") or str(one.get("title", ""))),
@@ -78,7 +77,7 @@ def _article(file: str, line: int | None, item: dict[str, Any], path: str) -> So
         "canonical_url": _alternative(one, "newswire:canonical-url"),
         "image": _image(one),
         "urgency": one.get("urgency"),
-        "source_version": int(version) if version.isascii() and version.isdigit() else None,
+        "source_version": one.get("version"),
         "metadata": {
             name: str(one[member])
             for name, member in (

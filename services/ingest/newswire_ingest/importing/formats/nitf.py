@@ -86,7 +86,7 @@ def content(root: etree._Element) -> dict[str, Any]:
         "category": _attribute(root, "pubdata", "position.section"),
         "topics": topics,
         "language": root.get("{http://www.w3.org/XML/1998/namespace}lang", ""),
-        "urgency": int(urgency) if urgency in tuple("123456789") else None,
+        "urgency": urgency,
         "image": _image(inside),
         "metadata": {
             name: value
