@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from newswire_ingest.content.control_characters import without_control_characters
 from newswire_ingest.content.markup_limits import MarkupLimitError, check
 from newswire_ingest.content.plain_markup import split_plain_markup
 from newswire_ingest.content.sanitise import joined_text, plain_text, sanitise
@@ -29,11 +30,14 @@ def sanitised_body(sent: str, address: str | None, markup: int | None = None) ->
     Raises:
         MarkupLimitError: its structure is over a limit.
     """
+    sent = without_control_characters(sent)
     small = len(sent) <= SMALL_CHARACTERS and (markup_count(sent) if markup is None else markup) <= SMALL_MARKUP
     checked = sent if small else check(sent)
     if plain := split_plain_markup(checked):
         return SanitisedBody(checked, joined_text(*plain))
     safe = sanitise(checked, address)
+    if "&#" in checked:  # the parser makes characters of them
+        safe = without_control_characters(safe)
     return SanitisedBody(safe, plain_text(safe))
 
 

@@ -17,7 +17,7 @@ from newswire_ingest.importing.dates import first_date
 from newswire_ingest.importing.links import resolved, with_real_links
 from newswire_ingest.importing.markup import plain
 from newswire_ingest.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
-from newswire_ingest.importing.text_cleanup import remove_invalid_text, with_windows_characters
+from newswire_ingest.importing.text_cleanup import remove_invalid_text, replace_windows_characters
 
 MAX_CHARACTERS = {"title": 300, "summary": 2000, "category": 100, "correction_note": 2000}
 MAX_TOPIC_CHARACTERS, MAX_NAME_CHARACTERS, MAX_ID_CHARACTERS, MAX_URL_CHARACTERS = 100, 200, 200, 2000
@@ -77,7 +77,7 @@ def _check_availability(story: SourceArticle, now: datetime, notes: list[str], *
 
 def _normalize_draft(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -> dict[str, Any]:
     normalized = {
-        name: value if name == "external_id" else with_windows_characters(value)
+        name: value if name == "external_id" else replace_windows_characters(value)
         for name, value in draft.items()
         if value not in (None, "", [], {}, ())
     }

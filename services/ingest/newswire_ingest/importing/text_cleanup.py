@@ -8,12 +8,10 @@ from pydantic_core import PydanticCustomError
 
 from newswire.validation.characters import clean_headline, clean_label, clean_prose
 from newswire.validation.web_addresses import check_web_address
+from newswire_ingest.content.control_characters import with_windows_characters
 
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 """Characters that are not percent-encoded when an address is repaired."""
-
-_FROM_WINDOWS = {code: bytes([code]).decode("cp1252", "ignore") or chr(code) for code in range(0x80, 0xA0)}
-"""What browsers show for the control characters that are left where Windows-1252 was taken for ISO-8859-1."""
 
 _FIT: dict[str, Callable[[str], str]] = {
     "title": clean_headline,
@@ -47,17 +45,17 @@ def remove_invalid_text(draft: dict[str, Any], notes: list[str]) -> None:
         }
 
 
-def with_windows_characters(value: Any) -> Any:
+def replace_windows_characters(value: Any) -> Any:
     """Return a member of a draft with quotation marks and dashes where it has control characters of ISO-8859-1.
 
     Feeds are full of ``&#146;`` for an apostrophe. XML takes the number literally, HTML and all readers of feeds do not.
     """
     if isinstance(value, str):
-        return value.translate(_FROM_WINDOWS)
+        return with_windows_characters(value)
     if isinstance(value, list):
-        return [with_windows_characters(each) for each in value]
+        return [replace_windows_characters(each) for each in value]
     if isinstance(value, dict):
-        return {name: with_windows_characters(each) for name, each in value.items()}
+        return {name: replace_windows_characters(each) for name, each in value.items()}
     return value
 
 
