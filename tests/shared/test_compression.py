@@ -65,6 +65,10 @@ def app() -> FastAPI:
     answer("/strong", PAGE, "application/json", etag='"1-0"')
     answer("/already", gzip.compress(PAGE.encode() * 9), "text/html", content_encoding="gzip")
 
+    @routes.get("/unchanged")
+    async def unchanged(strong: bool = False) -> Response:
+        return Response(status_code=304, headers={"etag": '"1-0"' if strong else 'W/"1"', "vary": "Authorization"})
+
     @routes.get("/stream")
     async def stream() -> StreamingResponse:
         async def lines() -> AsyncIterator[bytes]:
@@ -112,6 +116,18 @@ async def test_texts_are_compressed(client: httpx.AsyncClient, path: str) -> Non
 async def test_others_are_sent_as_they_are(client: httpx.AsyncClient, path: str) -> None:
     headers, _ = await raw(client, path, "gzip")
     assert "content-encoding" not in headers
+
+
+@pytest.mark.parametrize(
+    ("query", "varies"), [("", ["Authorization", "Accept-Encoding"]), ("?strong=1", ["Authorization"])]
+)
+async def test_a_304_varies_as_the_response_that_it_confirms(
+    client: httpx.AsyncClient, query: str, varies: list[str]
+) -> None:
+    answer = await client.get(f"/unchanged{query}", headers={"Accept-Encoding": "gzip"})
+
+    assert answer.status_code == 304
+    assert answer.headers.get_list("vary", split_commas=True) == varies
 
 
 async def test_nothing_is_compressed_twice_or_after_a_write(client: httpx.AsyncClient) -> None:

@@ -32,6 +32,7 @@ _COMPRESSIBLE = re.compile(
     rb"(text/(?!event-stream)|application/([a-z0-9.-]+\+)?(json|xml|javascript)\b|application/(x-suggestions|schema)\+json|image/svg\+xml)"
 )
 _CODING = re.compile(r"\s*([A-Za-z0-9*-]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?")
+_VARY: Final = (b"vary", b"Accept-Encoding")
 _pool = Offload("compress")
 _of_thread = threading.local()
 
@@ -91,6 +92,9 @@ class _CompressingSender:
             if _may_be_compressed(message):
                 self._start = message
                 return
+            if message["status"] == 304 and not _has_strong_etag(message):
+                # a cache takes it over for the compressed response that it keeps (RFC 9110, section 15.4.5)
+                message["headers"] = [*message.get("headers", ()), _VARY]
         elif self._start is not None:
             start, self._start = self._start, None
             if not message.get("more_body"):
@@ -102,7 +106,7 @@ class _CompressingSender:
         body: bytes = message.get("body", b"")
         if len(body) < MIN_BYTES:
             return message
-        start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
+        start["headers"] = [*start["headers"], _VARY]
         coded: dict[str, bytes] = message.get(CODED_BODIES, {})
         smaller = coded.get(self._coding or "")
         if smaller is None:
@@ -118,12 +122,16 @@ class _CompressingSender:
         return {**message, "body": smaller, UNCOMPRESSED_BYTES: len(body)}
 
 
+def _has_strong_etag(start: Message) -> bool:
+    return any(name.lower() == b"etag" and value.startswith(b'"') for name, value in start.get("headers", ()))
+
+
 def _may_be_compressed(start: Message) -> bool:
     headers = {name.lower(): value for name, value in start.get("headers", ())}
     return (
         start["status"] not in (204, 206, 304)
         and b"content-encoding" not in headers
-        and not headers.get(b"etag", b"").startswith(b'"')
+        and not _has_strong_etag(start)
         and _COMPRESSIBLE.match(headers.get(b"content-type", b"").lower()) is not None
     )
 

@@ -125,9 +125,7 @@ def test_single_bytes_of_windows_1252_are_read_and_noted(tmp_path: Path) -> None
     assert story.notes == ("repaired: bytes that are not UTF-8 read as Windows-1252",)
 
 
-@pytest.mark.parametrize(
-    "written", ["&#147;Don&#146;t&#148; &#x96; he said", "\x93Don\x92t\x94 \x96 he said"]
-)
+@pytest.mark.parametrize("written", ["&#147;Don&#146;t&#148; &#x96; he said", "\x93Don\x92t\x94 \x96 he said"])
 def test_control_characters_that_were_windows_1252_are_what_browsers_show(written: str, tmp_path: Path) -> None:
     story = middle(tmp_path / "feed.xml", item(2, written, f"<category>{written}</category>"))
     untitled = middle(tmp_path / "untitled.xml", item(2, written).replace("<title>Item 2</title>", ""))
