@@ -1,6 +1,6 @@
 """Different events, each matched by one subscription of its own: nothing is shared between deliveries.
 
-``python -m bench.one_to_one EVENTS ALWAYS|EVERYSEC [RATE]`` measures one round and prints it as JSON.
+``python -m bench.one_to_one EVENTS always|everysec [RATE]`` measures one round and prints it as JSON.
 """
 
 import asyncio
