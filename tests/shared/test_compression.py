@@ -119,15 +119,15 @@ async def test_others_are_sent_as_they_are(client: httpx.AsyncClient, path: str)
 
 
 @pytest.mark.parametrize(
-    ("query", "varies"), [("", ["Authorization", "Accept-Encoding"]), ("?strong=1", ["Authorization"])]
+    ("query", "varies"), [("", {"Authorization", "Accept-Encoding"}), ("?strong=1", {"Authorization"})]
 )
 async def test_a_304_varies_as_the_response_that_it_confirms(
-    client: httpx.AsyncClient, query: str, varies: list[str]
+    client: httpx.AsyncClient, query: str, varies: set[str]
 ) -> None:
     answer = await client.get(f"/unchanged{query}", headers={"Accept-Encoding": "gzip"})
 
     assert answer.status_code == 304
-    assert answer.headers.get_list("vary", split_commas=True) == varies
+    assert set(answer.headers.get_list("vary", split_commas=True)) == varies
 
 
 async def test_nothing_is_compressed_twice_or_after_a_write(client: httpx.AsyncClient) -> None:
