@@ -69,29 +69,37 @@ class SettingsError(ValueError):
     """A ``NEWSWIRE_…_FILE`` cannot be used; the message names the variable and the reason, not the value."""
 
 
+def read_setting_file(name: str) -> str | None:
+    """Return the content of the file that the variable ``<name>_FILE`` names; None if that is not set.
+
+    Raises:
+        SettingsError: the file cannot be used, or the value is set in the variable ``<name>`` as well.
+    """
+    path = os.environ.get(f"{name}_FILE")
+    if not path:
+        return None
+    if os.environ.get(name):
+        raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        text = content.decode("utf-8-sig")  # editors on Windows begin files with a mark
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{name}_FILE: {path} cannot be read: {reason}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError(f"{name}_FILE: {path} has more than {MAX_FILE_BYTES:,} bytes")
+    if not text.strip():
+        raise SettingsError(f"{name}_FILE: {path} is empty; write the value into it, or remove the variable")
+    return text
+
+
 class FilesOfSettings(PydanticBaseSettingsSource):
     """Reads the files that ``NEWSWIRE_…_FILE`` variables name."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Return the content of a setting's file, or None if no file is named."""
-        name = f"{self.config['env_prefix']}{field_name.upper()}"
-        path = os.environ.get(f"{name}_FILE")
-        if not path:
-            return None, field_name, False
-        if os.environ.get(name):
-            raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them")
-        try:
-            with Path(path).open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-            text = content.decode("utf-8-sig")  # editors on Windows begin files with a mark
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise SettingsError(f"{name}_FILE: {path} cannot be read: {reason}") from error
-        if len(content) > MAX_FILE_BYTES:
-            raise SettingsError(f"{name}_FILE: {path} has more than {MAX_FILE_BYTES:,} bytes")
-        if not text.strip():
-            raise SettingsError(f"{name}_FILE: {path} is empty; write the value into it, or remove the variable")
-        return text, field_name, False
+        return read_setting_file(f"{self.config['env_prefix']}{field_name.upper()}"), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the values of all files, by field."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from newswire_cli.client.option_files import from_file
 from newswire_cli.local.data_dir import read_credentials
 from newswire_cli.terminal.console import fail
 
@@ -17,13 +18,14 @@ LIST_PAGE_SIZE = 100
 DEFAULT_SITE = "http://127.0.0.1:8000"
 DEFAULT_DATA_DIR = Path(".newswire")
 
-Site = Annotated[str, typer.Option(help="The address of Newswire.", envvar="NEWSWIRE_PUBLIC_URL")]
+Site = Annotated[str, typer.Option(help="The address of Newswire.", envvar="NEWSWIRE_PUBLIC_URL", callback=from_file)]
 PublisherKey = Annotated[
     str | None,
     typer.Option(
         "--key",
         help="A key of the publishing account. Other users of this machine can see command lines; prefer the variable.",
         envvar="NEWSWIRE_PUBLISHER_KEY",
+        callback=from_file,
         show_default="the one in the data folder's credentials.env",
         show_envvar=True,
     ),
@@ -34,13 +36,19 @@ SubscriberKey = Annotated[
         "--key",
         help="A key of the subscribing account.",
         envvar="NEWSWIRE_SUBSCRIBER_KEY",
+        callback=from_file,
         show_default="the one in the data folder's credentials.env",
         show_envvar=True,
     ),
 ]
 ReadKey = Annotated[
     str | None,
-    typer.Option("--key", help="A key of scope read, required if reading is not public.", envvar="NEWSWIRE_READ_KEY"),
+    typer.Option(
+        "--key",
+        help="A key of scope read, required if reading is not public.",
+        envvar="NEWSWIRE_READ_KEY",
+        callback=from_file,
+    ),
 ]
 DataDir = Annotated[
     Path, typer.Option(help="The data folder of a `newswire run`.", envvar="NEWSWIRE_DATA_DIR", file_okay=False)

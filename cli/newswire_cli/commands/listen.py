@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from newswire_cli.client.http import DEFAULT_SITE, ReadKey
+from newswire_cli.client.option_files import from_file
 from newswire_cli.terminal.console import fail
 from newswire_cli.terminal.json_output import Json
 
@@ -25,11 +26,15 @@ def listen(
             metavar="whsec_…",
             help="The secret that signs forwarded events; by default a new one on each start.",
             envvar="NEWSWIRE_LISTEN_SECRET",
+            callback=from_file,
         ),
     ] = None,
     since: Annotated[str | None, typer.Option(help="Start at a time (RFC 3339), or after an id of the stream.")] = None,
     site: Annotated[
-        str, typer.Option("--site", "--url", help="The address of Newswire.", envvar="NEWSWIRE_PUBLIC_URL")
+        str,
+        typer.Option(
+            "--site", "--url", help="The address of Newswire.", envvar="NEWSWIRE_PUBLIC_URL", callback=from_file
+        ),
     ] = DEFAULT_SITE,
     key: ReadKey = None,
     json: Json = False,

@@ -31,7 +31,8 @@ def setting_names() -> set[str]:
 def unknown_settings(environment: Iterable[str]) -> list[str]:
     """Return a message for each variable ``NEWSWIRE_…`` that no service reads, with the setting that was probably meant."""
     known = setting_names()
-    accepted = known | COMMAND_LINE_VARIABLES | {f"{name}_FILE" for name in known}
+    named = known | COMMAND_LINE_VARIABLES
+    accepted = named | {f"{name}_FILE" for name in named}
     messages = []
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX)

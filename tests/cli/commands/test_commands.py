@@ -149,6 +149,27 @@ def test_doctor_lists_required_changes(running: Running, redis_url: str, tmp_pat
     assert f"PROBLEM\timages\t{tmp_path}/file is no folder" in ill.stdout
 
 
+def test_files_can_hold_the_address_and_the_key(running: Running, tmp_path: Path) -> None:
+    address, key, data = tmp_path / "address", tmp_path / "key", {"NEWSWIRE_DATA_DIR": str(tmp_path / "none")}
+    address.write_text(f"{running.site}\n")
+    key.write_text(running.key("PUBLISHER")["Authorization"].removeprefix("Bearer ") + "\r\n")
+    files = {"NEWSWIRE_PUBLIC_URL_FILE": str(address), "NEWSWIRE_PUBLISHER_KEY_FILE": str(key)} | data
+    made = newswire("publish", "--title", "Pilot ashore", "--body", "At noon.", **files)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith(running.site)
+    assert newswire("search", "pilot", **files).returncode == 0
+
+    given = newswire("search", "pilot", "--site", "localhost", **files)
+    assert "localhost is not an http or https address" in given.stderr
+    both = newswire("search", "pilot", NEWSWIRE_PUBLIC_URL=running.site, **files)
+    assert (
+        both.stderr == "newswire: NEWSWIRE_PUBLIC_URL and NEWSWIRE_PUBLIC_URL_FILE are both set; remove one of them\n"
+    )
+    missing = newswire("status", NEWSWIRE_PUBLIC_URL_FILE=str(tmp_path / "none"))
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "NEWSWIRE_PUBLIC_URL_FILE" in missing.stderr
+
+
 def test_a_misspelt_setting_is_rejected_before_the_start(tmp_path: Path) -> None:
     for command_ in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"]):
         done = newswire(*command_, NEWSWIRE_WEBHOOK_ALOW_PRIVATE="true")
@@ -160,7 +181,7 @@ def test_a_misspelt_setting_is_rejected_before_the_start(tmp_path: Path) -> None
 
 def test_variables_of_kubernetes_and_of_tests_are_ignored() -> None:
     theirs = ("INGEST_SERVICE_HOST", "INGEST_SERVICE_PORT_HTTP", "INGEST_PORT", "INGEST_PORT_8000_TCP_ADDR", "TEST_X")
-    ours = ("PUBLISHER_KEY", "READ_KEY", "REDIS_URL", "REDIS_URL_FILE", "NOTIFY_URLS")
+    ours = ("PUBLISHER_KEY", "READ_KEY", "REDIS_URL", "REDIS_URL_FILE", "READ_KEY_FILE", "NOTIFY_URLS")
     assert unknown_settings([f"NEWSWIRE_{name}" for name in theirs + ours] + ["PATH", "NEWSWIRE"]) == []
 
 
