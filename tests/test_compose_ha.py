@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from newswire.storage.redis_url import parse_redis_url
+from tests.polling import DEADLINE_SECONDS
 from tests.test_compose import COMPOSE, OURS, SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -223,4 +224,4 @@ def handshake(folder: Path, node: str, host: str) -> str:
         return str(error)
     finally:
         ours.close()
-        accepting.join(10)
+        accepting.join(DEADLINE_SECONDS)

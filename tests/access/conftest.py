@@ -28,6 +28,7 @@ from newswire_ingest.imports.repository import ImportRepository
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.app import service as notify_service
 from newswire_notify.settings import NotifySettings
+from tests.polling import DEADLINE_SECONDS
 
 OWN, OTHER = "Harbour Post", "Tide Times"
 SITE = "https://news.example"
@@ -144,7 +145,7 @@ async def installation(redis: Redis, redis_url: str, namespace: str, tmp_path: P
         services = [assemble(redis, settings), notify]
         app = create_app(services, settings, redis=redis)
         http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE, timeout=30)
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE, timeout=DEADLINE_SECONDS)
         )
         keys = Keyspace(namespace)
         for account in (OWN, OTHER):

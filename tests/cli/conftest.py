@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Running
+from tests.polling import DEADLINE_SECONDS
 
 Start = Callable[..., Running]
 
@@ -23,4 +24,4 @@ def start() -> Iterator[Start]:
         with suppress(ProcessLookupError):
             if running.process.poll() is None:
                 running.process.terminate()
-                running.process.wait(30)
+                running.process.wait(DEADLINE_SECONDS)

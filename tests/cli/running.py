@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import httpx
 
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 T = TypeVar("T")
@@ -93,12 +94,12 @@ class Running:
         return {"Authorization": f"Bearer {self.credentials()[f'NEWSWIRE_{name}_KEY']}"}
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.site + path, timeout=10, trust_env=False)
+        return httpx.get(self.site + path, timeout=DEADLINE_SECONDS, trust_env=False)
 
     def interrupt(self) -> int:
         """Do what Ctrl-C does in a terminal: send SIGINT to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(DEADLINE_SECONDS)
 
 
 def newswire(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

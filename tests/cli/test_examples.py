@@ -12,6 +12,7 @@ import httpx
 
 from tests.cli.running import BARE, Running
 from tests.conftest import lacking
+from tests.polling import DEADLINE_SECONDS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "first-article.md"
 SITE = "http://127.0.0.1:8000"
@@ -42,7 +43,9 @@ def test_from_a_key_to_the_first_article(start: Callable[..., Running], tmp_path
         assert running.site in run([str(node), "--input-type=module", "-"], javascript, environment)
 
     headers = {"Authorization": f"Bearer {token}"}
-    listed = httpx.get(f"{running.site}/v1/articles", headers=headers, trust_env=False, timeout=10).json()["articles"]
+    listed = httpx.get(
+        f"{running.site}/v1/articles", headers=headers, trust_env=False, timeout=DEADLINE_SECONDS
+    ).json()["articles"]
     assert [(article["title"], article["version"], article["publisher"]) for article in listed] == [
         (f"A first article by {language}", 1, "Harbour Post") for language in ("JavaScript", "Python", "curl")
     ]

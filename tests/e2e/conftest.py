@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.http_server import serving
 from tests.servers.valkey import embedded_valkey, free_port
 
@@ -76,7 +76,7 @@ def one_process(data_dir: Path) -> Iterator[Newswire]:
         )
     finally:
         running.process.terminate()
-        running.process.wait(30)
+        running.process.wait(DEADLINE_SECONDS)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "
         yield site
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import httpx
 
 from tests.e2e.conftest import Newswire, receiver
 from tests.e2e.test_main_job import bearer, subscribe
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 BODY = "<p>Nine captains were sailing the zephyrine boats into port before dawn.</p>"
 
@@ -16,27 +16,29 @@ def test_an_article_is_scheduled_corrected_withdrawn_and_published_again(install
     def ask(method: str, content: Any = None) -> dict[str, Any]:
         url = f"{installed.ingest}/v1/articles/by-external-id/tide/7"
         headers = bearer(installed.publisher_key)
-        answer = httpx.request(method, url, headers=headers, json=content, timeout=30, trust_env=False)
+        answer = httpx.request(method, url, headers=headers, json=content, timeout=DEADLINE_SECONDS, trust_env=False)
         assert answer.is_success, answer.text
         article: dict[str, Any] = answer.json()
         return article
 
     def found(words: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{installed.search}/v1/search", params={"q": words}, timeout=30, trust_env=False)
+        answer = httpx.get(
+            f"{installed.search}/v1/search", params={"q": words}, timeout=DEADLINE_SECONDS, trust_env=False
+        )
         articles: list[dict[str, Any]] = answer.json()["articles"]
         return articles
 
     def page(article: dict[str, Any]) -> httpx.Response:
         path = f"/articles/{article['id']}/{article['url'].rpartition('/')[2]}"
-        return httpx.get(f"{installed.search}{path}", follow_redirects=True, timeout=30, trust_env=False)
+        return httpx.get(f"{installed.search}{path}", follow_redirects=True, timeout=DEADLINE_SECONDS, trust_env=False)
 
     with receiver() as hook:
         subscribe(installed, hook.url, {"query": "zephyrine"})
-        due = datetime.now(UTC) + timedelta(seconds=3)
+        due = datetime.now(UTC) + timedelta(seconds=6)
         scheduled = ask("PUT", {"title": "Quillfeather", "body": BODY, "embargo_until": due.isoformat()})
         assert (scheduled["status"], scheduled["version"]) == ("scheduled", 0)
-        assert not found("zephyrine")
-        assert page(scheduled).status_code == 404
+        shown = found("zephyrine"), page(scheduled).status_code
+        assert shown == ([], 404) or datetime.now(UTC) >= due  # on a busy machine, it may be due meanwhile
         until(lambda: found("zephyrine"))
         assert datetime.now(UTC) >= due
         until(lambda: [event["data"]["kind"] for event in hook.events()] == ["published"])

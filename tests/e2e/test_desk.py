@@ -18,7 +18,7 @@ from tests.cli.running import Running
 from tests.e2e.conftest import Receiver, receiver
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.browser import chromium_browser
 
 PASSWORD = "velvet ferry onion quay"
@@ -49,7 +49,9 @@ class Newsroom:
 
     def api(self, method: str, path: str, key: str = "NEWSWIRE_PUBLISHER_KEY", **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.keys[key]}"} | options.pop("headers", {})
-        return httpx.request(method, self.site + path, headers=headers, trust_env=False, timeout=30, **options)
+        return httpx.request(
+            method, self.site + path, headers=headers, trust_env=False, timeout=DEADLINE_SECONDS, **options
+        )
 
     def add_user(self, email: str, *roles: str) -> str:
         """Create a user with a password, and return its id."""
@@ -79,7 +81,7 @@ def newsroom(data_dir: Path) -> Iterator[Newsroom]:
         yield Newsroom(running, running.credentials())
     finally:
         running.process.terminate()
-        running.process.wait(30)
+        running.process.wait(DEADLINE_SECONDS)
 
 
 def draft_of(browser: Chrome) -> str:

@@ -12,7 +12,7 @@ from tests.e2e.test_desk_interruptions import by_keyboard, restartable, start
 from tests.e2e.test_reader_site import AXE
 from tests.markup import markup_errors
 from tests.npm import node_with
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 ITEMS, RATE = 400, 30
 CANCEL, START = "form[action*='/cancel'] button", "form[action*='/start'] button"
@@ -123,7 +123,7 @@ def test_imports_keys_and_labels(tmp_path: Path, chromium: Chrome) -> None:
         press(chromium, START)
         until(lambda: done(chromium) > 0, 60)
         room.running.process.terminate()
-        room.running.process.wait(30)
+        room.running.process.wait(DEADLINE_SECONDS)
         room.running = start(room.running.data_dir, int(room.site.rpartition(":")[2]))
         shows(chromium, "What the import did")
         press(chromium, "a[href*='show=problems']")

@@ -25,7 +25,7 @@ from tests.e2e.test_desk import (
     state,
     write,
 )
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.valkey import free_port
 
 AN_HOUR_AHEAD_WITHOUT_TLS = """
@@ -48,7 +48,7 @@ def restartable(data_dir: Path) -> Iterator[Newsroom]:
         yield room
     finally:
         room.running.process.terminate()
-        room.running.process.wait(30)
+        room.running.process.wait(DEADLINE_SECONDS)
 
 
 def start(data_dir: Path, port: int) -> Running:
@@ -61,7 +61,7 @@ def kill(room: Newsroom) -> None:
     ingest = psutil.Process(room.running.process.pid)
     for process in (ingest, *ingest.children(recursive=True)):
         process.kill()
-    room.running.process.wait(30)
+    room.running.process.wait(DEADLINE_SECONDS)
 
 
 def minutes_from_now(minutes: int) -> datetime:

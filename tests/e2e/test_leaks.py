@@ -13,7 +13,7 @@ from redis import Redis
 from tests.e2e.conftest import Newswire
 from tests.e2e.test_main_job import bearer
 from tests.e2e.test_reindexing import command, ended
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 EMBARGOED, RETRACTED, WITHHELD, OPEN = "quibblemoor", "vexlington", "drosswater", "openfleet"
 FORBIDDEN = (EMBARGOED, RETRACTED, WITHHELD)
@@ -54,7 +54,7 @@ class Probe:
     def __init__(self, installed: Newswire, ids: dict[str, str], key: str) -> None:
         self._installed = installed
         self._ids = ids
-        self._client = httpx.Client(headers=bearer(key), trust_env=False, timeout=30)
+        self._client = httpx.Client(headers=bearer(key), trust_env=False, timeout=DEADLINE_SECONDS)
 
     def close(self) -> None:
         self._client.close()
@@ -174,7 +174,7 @@ def test_restricted_articles_are_in_no_response(installed: Newswire, request: py
         sent(OPEN),
     ]
     with httpx.Client(
-        base_url=installed.ingest, headers=bearer(installed.publisher_key), trust_env=False, timeout=30
+        base_url=installed.ingest, headers=bearer(installed.publisher_key), trust_env=False, timeout=DEADLINE_SECONDS
     ) as desk:
         ids = {}
         for word, draft in zip((*FORBIDDEN, OPEN), drafts, strict=True):

@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.e2e.conftest import Newswire, receiver
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 ARTICLE = {
     "title": "Quillfeather ferries return to Marrowdale",
@@ -74,7 +74,7 @@ def live(newswire: Newswire, query: str = "", after: str | None = None) -> Itera
     thread = threading.Thread(target=asyncio.run, args=(listen(),))
     thread.start()
     try:
-        assert listening.wait(30)
+        assert listening.wait(DEADLINE_SECONDS)
         yield heard
     finally:
         stop[0]()

@@ -26,6 +26,7 @@ from newswire_notify.newsletters.links import Links
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock, until
 from tests.notify.newsletters.mail_server import MailServer, ReceivedMail, mail_server
+from tests.polling import DEADLINE_SECONDS
 
 SITE = "https://news.example"
 
@@ -78,7 +79,7 @@ async def stack(redis: Redis, redis_url: str, keys: Keyspace) -> AsyncIterator[S
         stopping: asyncio.Event = app.state.stopping
         loops = [asyncio.ensure_future(loop(stopping)) for each in services for loop in each.loops.values()]
         http = await opened.enter_async_context(
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE, timeout=30)
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE, timeout=DEADLINE_SECONDS)
         )
         made = {
             scope: await create_key(redis, keys, "Harbour Post", {scope}) for scope in (Scope.PUBLISH, Scope.SUBSCRIBE)
@@ -91,7 +92,7 @@ async def stack(redis: Redis, redis_url: str, keys: Keyspace) -> AsyncIterator[S
             yield Stack(http, mail, clock, opened_before, headers[Scope.PUBLISH], headers[Scope.SUBSCRIBE])
         finally:
             stopping.set()
-            await asyncio.wait_for(asyncio.gather(*loops), 20)
+            await asyncio.wait_for(asyncio.gather(*loops), DEADLINE_SECONDS)
 
 
 def _ready(http: httpx.AsyncClient) -> Callable[[], Awaitable[bool]]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Newswire, service
 from tests.e2e.test_main_job import bearer
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 WORD = "vexlington"
 OTHERS = 12
@@ -77,8 +77,8 @@ def flipped(cursor: str) -> dict[str, str]:
 @pytest.mark.timeout(600)
 def test_nothing_obtained_before_a_retraction_reveals_the_article(installed: Newswire, searches: list[str]) -> None:
     with (
-        httpx.Client(headers=bearer(installed.publisher_key), trust_env=False, timeout=30) as desk,
-        Patient(trust_env=False, timeout=30) as http,
+        httpx.Client(headers=bearer(installed.publisher_key), trust_env=False, timeout=DEADLINE_SECONDS) as desk,
+        Patient(trust_env=False, timeout=DEADLINE_SECONDS) as http,
     ):
 
         def publish(title: str, body: str, **more: object) -> str:

@@ -15,7 +15,7 @@ from tests.e2e.test_passkeys_in_a_browser import link_to_sign_in, look
 from tests.e2e.test_reader_site import AXE
 from tests.ingest.users.openid_provider import third_party_provider
 from tests.npm import node_with
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 PERSON = {"sub": "mock-1", "email": "ida@home.example", "name": "ليلى"}
 """Not the address of the user: a link that the user asks for does not depend on it."""
@@ -40,7 +40,7 @@ def test_a_user_links_a_provider_signs_in_with_it_and_signs_out_of_both(chromium
             go_through(chromium, axe, issuer, Newswire(running.site, running.site, running.site, "", "", admin))
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
 
 
 def go_through(chromium: Chrome, axe: str, issuer: str, installed: Newswire) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import one_process, receiver, service
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.valkey import free_port
 
 PASSWORD = "tell-nobody"
@@ -28,7 +28,7 @@ def environment(redis_url: str, namespace: str, tmp_path: Path) -> dict[str, str
 
 
 def get(site: str, path: str) -> httpx.Response:
-    return httpx.get(site + path, timeout=15, trust_env=False)
+    return httpx.get(site + path, timeout=DEADLINE_SECONDS, trust_env=False)
 
 
 def instance(site: str) -> str:

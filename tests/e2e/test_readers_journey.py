@@ -23,7 +23,7 @@ from selenium.webdriver.support.select import Select
 from tests.cli.running import Running, newswire
 from tests.e2e.test_reader_site import text_of
 from tests.e2e.test_websub import WebSubClient, websub_client
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.browser import another_page
 from tests.servers.moved_clock import MovedClock
 from tests.servers.valkey import free_port
@@ -199,7 +199,7 @@ def journey(tmp_path: Path, chromium: Chrome, *, server: bool) -> Iterator[Journ
             yield Journey(running, clock, chromium, mailbox, tmp_path / "mail.html")
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
 
 
 def create_newsletter(running: Running) -> None:

@@ -20,7 +20,7 @@ from newswire_notify.newsletters.subscribers import Subscribers
 from tests.cli.running import newswire
 from tests.e2e.conftest import Newswire, receiver, service
 from tests.e2e.test_main_job import ARTICLE, bearer, events_of, live, subscribe
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.smtp_sink import SmtpSink, listen
 from tests.servers.valkey import embedded_valkey
 
@@ -44,7 +44,7 @@ def mail_server() -> Iterator[tuple[str, SmtpSink]]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(30)
+    assert started.wait(DEADLINE_SECONDS)
     try:
         yield found[0], sink
     finally:
@@ -109,7 +109,7 @@ def publish(installed: Newswire, **changes: Any) -> httpx.Response:
         f"{installed.ingest}/v1/articles",
         headers=bearer(installed.publisher_key),
         json=ARTICLE | changes,
-        timeout=30,
+        timeout=DEADLINE_SECONDS,
         trust_env=False,
     )
 
@@ -130,7 +130,7 @@ def test_the_main_job_needs_these_permissions_and_no_others(
         article = f"{newswire_.ingest}/v1/articles/{published.json()['id']}"
         for method, body in (("PUT", ARTICLE | {"title": "Captains vote again"}), ("DELETE", None)):
             key = bearer(newswire_.publisher_key)
-            changed = httpx.request(method, article, headers=key, json=body, timeout=30, trust_env=False)
+            changed = httpx.request(method, article, headers=key, json=body, timeout=DEADLINE_SECONDS, trust_env=False)
             assert changed.status_code == 200, changed.text
         until(lambda: not found(newswire_, "captains"))
         until(lambda: events_of(heard)[-1]["type"].endswith(".retracted.v1"))
@@ -162,6 +162,6 @@ def found(installed: Newswire, words: str) -> list[dict[str, Any]]:
 
 
 def failing(site: str, check: str) -> str:
-    answer = httpx.get(f"{site}/status", timeout=30, trust_env=False)
+    answer = httpx.get(f"{site}/status", timeout=DEADLINE_SECONDS, trust_env=False)
     found = str(answer.json()["checks"][check])
     return "" if found == "ok" else found

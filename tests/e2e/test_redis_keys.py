@@ -40,7 +40,7 @@ from tests.cli.running import Running, newswire
 from tests.ingest.media.images import jpeg
 from tests.ingest.passkeys.authenticator import Authenticator
 from tests.ingest.users.openid_provider import Provider, running_provider
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.http_server import serving
 
 FAMILIES = (*SHARED, *INGEST, *SEARCH, *NOTIFY)
@@ -147,7 +147,7 @@ class WrittenKeys:
 
     def close(self) -> None:
         self._thread.stop()
-        self._thread.join(10)
+        self._thread.join(DEADLINE_SECONDS)
         self.scan()
 
     def saw(self, family: str) -> bool:
@@ -209,7 +209,7 @@ def running(tmp_path: Path, provider: Provider) -> Iterator[Running]:
         yield started
     finally:
         started.process.terminate()
-        started.process.wait(30)
+        started.process.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import httpx
 from tests.cli.running import BARE, NEWSWIRE
 from tests.e2e.conftest import Newswire
 from tests.e2e.test_main_job import bearer
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 ON_RECORD = int(os.environ.get("NEWSWIRE_REINDEXED_ARTICLES", "400"))
 WRITES, SEARCHES = 20, 20
@@ -150,7 +150,9 @@ class Desk:
                 self.wrong.append(repr(error))
 
     def _client(self, site: str, key: str | None) -> httpx.Client:
-        return httpx.Client(base_url=site, headers=bearer(key) if key else {}, trust_env=False, timeout=30)
+        return httpx.Client(
+            base_url=site, headers=bearer(key) if key else {}, trust_env=False, timeout=DEADLINE_SECONDS
+        )
 
 
 def command(installed: Newswire, *words: str) -> "subprocess.Popen[str]":

@@ -20,7 +20,7 @@ from newswire.keys import Keyspace
 from newswire_notify.newsletters.links import Links
 from tests.cli.running import Running, newswire
 from tests.e2e.test_websub import publish, websub_client
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 
 def mails(running: Running) -> dict[str, list[EmailMessage]]:
@@ -106,7 +106,7 @@ def test_readers_and_subscribers_survive_a_restore(tmp_path: Path) -> None:
             assert newswire("backup", str(file), *data).returncode == 0
         finally:
             first.process.terminate()
-            first.process.wait(30)
+            first.process.wait(DEADLINE_SECONDS)
         pushed = len(client.contents)
 
         restored = newswire("restore", str(file), "--data-dir", str(tmp_path / "second"))
@@ -144,4 +144,4 @@ def test_readers_and_subscribers_survive_a_restore(tmp_path: Path) -> None:
             assert "0 imported, 0 known, 2 suppressed, 0 invalid" in imported.stdout, imported.stdout + imported.stderr
         finally:
             second.process.terminate()
-            second.process.wait(30)
+            second.process.wait(DEADLINE_SECONDS)

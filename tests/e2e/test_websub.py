@@ -17,7 +17,7 @@ from redis import Redis
 
 from newswire.keys import Keyspace
 from tests.cli.running import Running
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.http_server import serving
 
 SECRET = "k7Hq2" * 8
@@ -102,7 +102,7 @@ def test_subscribers_follow_their_feeds_through_a_restart(tmp_path: Path) -> Non
             until(lambda: all_have("Quillfeather"))
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
 
         port = urlsplit(running.site).port
         running = Running(data, "--no-samples", "--port", str(port))
@@ -117,7 +117,7 @@ def test_subscribers_follow_their_feeds_through_a_restart(tmp_path: Path) -> Non
             assert all("Marrowdale" in client.contents[-1] for client in clients.values())
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
         assert sum(client.forged for client in clients.values()) == 0
 
 
@@ -158,7 +158,7 @@ def test_leases_end_unless_they_are_renewed_and_rights_can_go(tmp_path: Path) ->
             published("Tern rock", first, second)
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
         pushed = len(first.contents) + len(second.contents)
 
         port = urlsplit(running.site).port
@@ -169,7 +169,7 @@ def test_leases_end_unless_they_are_renewed_and_rights_can_go(tmp_path: Path) ->
             assert httpx.get(f"{running.site}/feeds/latest.atom", trust_env=False).status_code == 401
         finally:
             running.process.terminate()
-            running.process.wait(30)
+            running.process.wait(DEADLINE_SECONDS)
         assert [client.verified.count("denied") for client in (first, second)] == [1, 1]
         assert len(first.contents) + len(second.contents) == pushed
         assert first.forged == second.forged == 0

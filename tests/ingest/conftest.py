@@ -20,6 +20,7 @@ from newswire.keys import Keyspace
 from newswire.storage.article_records import unpack
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 ARTICLE = {"title": "Harbour bridge reopens", "body": "<p>The bridge is open again.</p><p>Trams run from noon.</p>"}
@@ -117,7 +118,7 @@ async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.
         sys.executable, "-m", "newswire_ingest", env=environment, stderr=asyncio.subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(30):
+    async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(DEADLINE_SECONDS):
         while True:
             try:
                 if (await http.get("/status")).status_code == 200:

@@ -20,6 +20,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire.timestamps import rfc3339
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 KEYS = Keyspace("drill")
@@ -49,7 +50,7 @@ async def drill(folder: Path, articles: int, *, restart: float, lead: float) -> 
             async with Redis(port=port) as redis:
                 key = await create_key(redis, KEYS, "Harbour Gazette", {Scope.PUBLISH})
             headers = {"Authorization": f"Bearer {key.token}"}
-            async with httpx.AsyncClient(headers=headers, timeout=30) as http, asyncio.timeout(90):
+            async with httpx.AsyncClient(headers=headers, timeout=DEADLINE_SECONDS) as http, asyncio.timeout(90):
                 for site in sites:
                     while not await _ready(http, site):
                         await asyncio.sleep(0.05)
@@ -89,7 +90,7 @@ def _processes(port: int) -> Iterator[tuple[list[str], list[subprocess.Popen[byt
     finally:
         for process in processes:
             process.kill()
-            process.wait(30)
+            process.wait(DEADLINE_SECONDS)
 
 
 async def _schedule(http: httpx.AsyncClient, sites: list[str], articles: int, due: datetime) -> None:

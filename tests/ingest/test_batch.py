@@ -24,6 +24,7 @@ from newswire_ingest.articles.ndjson import lines
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.ingest.test_outage import server
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 URL = "/v1/articles/batch"
@@ -192,7 +193,7 @@ async def test_results_are_sent_while_the_request_is_still_received(ingest: Inge
         "server": ("news.example", 80),
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         serving = asyncio.create_task(ingest.app(scope, requests.get, answers.put))  # type: ignore[arg-type]
         assert (await _after(answers, requests, None))["status"] == 200
         for number in range(3):
@@ -221,7 +222,7 @@ async def test_an_outage_in_the_middle_is_503_for_its_lines_alone(tmp_path: Path
     async def content() -> AsyncIterator[bytes]:
         nonlocal valkey
         yield ndjson(*articles[:30])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while await redis.xlen("outage:stream:articles") < 30:
                 await asyncio.sleep(0.01)
         valkey.stop()

@@ -22,7 +22,7 @@ from newswire_cli.local.valkey import embedded_valkey
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import Ingest
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 DAY = timedelta(days=1)
 ERASED, KEPT = "quillomarbentoz", "varsitropelundy"
@@ -140,7 +140,7 @@ async def test_a_forbidden_rewrite_is_logged(
         loop = asyncio.create_task(
             keep_rewriting(own.redis, own.redis, own.keys, timedelta(seconds=1), stopping, store="records")
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while "cannot be rewritten from here" not in caplog.text:
                 await asyncio.sleep(0.02)
             overdue = metrics.disk_erasure_overdue.labels("records")._value

@@ -17,6 +17,7 @@ from newswire.timestamps import rfc3339
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.scheduler import MAX_SLEEP_SECONDS, keep_publishing, publish_due
 from tests.ingest.conftest import ARTICLE, Ingest
+from tests.polling import DEADLINE_SECONDS
 
 TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
 AFTER = TOMORROW + timedelta(seconds=1)
@@ -284,12 +285,12 @@ async def test_the_scheduler_uses_the_clock_of_the_store_and_stops(
     running = asyncio.create_task(keep_publishing(store, store.time, stopping))
     due = datetime.now(UTC) + timedelta(seconds=0.3)
     await schedule(ingest, publisher, due)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not (entries := await ingest.redis.xrange(ingest.keys.stream)):
             await asyncio.sleep(0.01)
     assert int(entries[0][0].split(b"-")[0]) / 1000 >= due.timestamp() - 0.001
     stopping.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         await running
 
 
@@ -337,17 +338,22 @@ async def test_an_article_due_while_its_account_is_disabled_is_held(
     assert len(await ingest.events()) == 1
 
 
-async def held(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -> str:
-    """Schedule an article and return its address once it is held, with a publication time in the past."""
+async def disabled_in_time(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -> tuple[str, datetime]:
+    """Schedule an article soon, and disable its account before; return its address and its time."""
     wait = timedelta(milliseconds=300)
     while True:
         soon = await store.time() + wait
         location = (await schedule(ingest, publisher, soon)).headers["location"]
         await disabled(ingest)
         if await store.time() < soon:
-            break
+            return location, soon
         await enabled(ingest)  # on a busy machine, the account may have been disabled too late
         wait *= 2
+
+
+async def held(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -> str:
+    """Schedule an article and return its address once it is held, with a publication time in the past."""
+    location, soon = await disabled_in_time(ingest, publisher, store)
     await publish_due(store, at(AFTER))
     await enabled(ingest)
     while await store.time() <= soon:
@@ -389,11 +395,7 @@ async def test_a_held_article_can_be_published_or_cancelled(
 async def test_an_article_due_without_a_scheduler_and_with_a_disabled_account_is_held(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
-    now = await store.time()
-    due = now + timedelta(seconds=3)  # a busy machine takes more than half a second to disable the account
-    location = (await schedule(ingest, publisher, due)).headers["location"]
-    await disabled(ingest)
-    assert await store.time() < due
+    location, due = await disabled_in_time(ingest, publisher, store)
     while await store.time() <= due:
         await asyncio.sleep(0.05)
     await enabled(ingest)

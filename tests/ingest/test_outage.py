@@ -23,6 +23,7 @@ from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 
@@ -32,7 +33,7 @@ def server(port: int, data: Path) -> ValkeyServer:
 
 
 async def until_ready(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while (await http.get("/status")).status_code != 200:
             await asyncio.sleep(0.05)
 

@@ -10,6 +10,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from tests.ingest.conftest import ARTICLE
+from tests.polling import DEADLINE_SECONDS
 
 
 async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends_it(
@@ -19,7 +20,7 @@ async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends
     keys = Keyspace(namespace)
     key = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH})
     headers = {"Authorization": f"Bearer {key.token}", "Idempotency-Key": "once"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as http:
         answers = await asyncio.gather(*(http.post("/v1/articles", json=ARTICLE) for _ in range(50)))
         assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
         location = answers[0].headers["location"]
@@ -33,7 +34,7 @@ async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends
         assert "newswire_article_events_published_total" in (await http.get("/metrics")).text
     assert await redis.xlen(keys.stream) == 1
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), DEADLINE_SECONDS) == 0
 
 
 async def test_functions_are_loaded_before_they_are_needed(
@@ -43,7 +44,7 @@ async def test_functions_are_loaded_before_they_are_needed(
         listed = await redis.function_list(library=f"newswire_*_{namespace}_*")
         return {"publish", "outcomes"} - {str(each).partition("newswire_")[2].partition("_")[0] for each in listed}
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while await missing():
             await asyncio.sleep(0.02)
 
@@ -55,5 +56,5 @@ async def test_duplicate_lengths_and_bad_requests_close_the_connection(
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     writer.write(b"POST /v1/articles HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")
     await writer.drain()
-    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 400")
+    assert (await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)).startswith(b"HTTP/1.1 400")
     writer.close()

@@ -27,6 +27,7 @@ from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.cli.running import BARE
 from tests.notify.conftest import until
+from tests.polling import DEADLINE_SECONDS
 
 
 @asynccontextmanager
@@ -83,7 +84,7 @@ class Api:
 @asynccontextmanager
 async def served_api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
     """Serve notify and yield its API."""
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as http:
         yield Api(http, redis, keys)
 
 
@@ -107,7 +108,7 @@ async def running_process(
             stderr=output,
         )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as http:
 
             async def ready() -> bool:
                 assert process.returncode is None, log.read_text()
@@ -120,7 +121,7 @@ async def running_process(
             yield process, http
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(process.wait(), 30) == 0
+                assert await asyncio.wait_for(process.wait(), DEADLINE_SECONDS) == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 from httpx_sse import ServerSentEvent, aconnect_sse
 
+from tests.polling import DEADLINE_SECONDS
+
 
 class Reader:
     """Follows a stream in the background."""
@@ -35,7 +37,7 @@ async def following(url: str, after: str | None = None, key: str | None = None, 
     async def follow() -> None:
         headers = ({"Last-Event-ID": after} if after else {}) | ({"Authorization": f"Bearer {key}"} if key else {})
         async with (
-            httpx.AsyncClient(timeout=30) as http,
+            httpx.AsyncClient(timeout=DEADLINE_SECONDS) as http,
             aconnect_sse(http, "GET", f"{url}/v1/stream", headers=headers, params=params) as source,
         ):
             source.response.raise_for_status()

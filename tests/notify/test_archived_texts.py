@@ -27,6 +27,7 @@ from newswire_notify.fanout import backfill
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Receiver, until
 from tests.notify.notify_server import served
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 BODY = "<p>It crossed the sound before dawn.</p>"
@@ -88,7 +89,7 @@ async def site(
     key = await create_key(redis, Keyspace(namespace), "Harbour Gazette", {Scope.PUBLISH, Scope.SUBSCRIBE})
     async with (
         served(redis, NotifySettings(**common, webhook_allow_private=True), partial(ingest, own)) as (url, _),
-        httpx.AsyncClient(base_url=url, timeout=30) as http,
+        httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as http,
     ):
         yield Site(http, redis, Keyspace(namespace), own, folder, {"Authorization": f"Bearer {key.token}"})
 

@@ -458,7 +458,7 @@ async def test_metrics_say_how_long_deliveries_wait_and_how_attempts_ended(desk:
     desk.clock.now = time.time() - 40
     await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
-    assert 40 <= await waiting() < 60
+    assert 40 <= await waiting() <= time.time() - desk.clock.now + 1
     before = {result: (attempts("count", result), attempts("sum", result)) for result in ("2xx", "5xx")}
     receiver.answer("/a", 503)
     desk.clock.now = time.time()
@@ -466,7 +466,9 @@ async def test_metrics_say_how_long_deliveries_wait_and_how_attempts_ended(desk:
     assert await waiting() == 0, "it waits for its next attempt, not for a worker"
     receiver.answers["/a"] = slowly
     desk.clock.now += RETRY_DELAYS_SECONDS[0] * 2
+    began = time.monotonic()
     await desk.deliver()
+    took = time.monotonic() - began
     counts = {result: attempts("count", result) - count for result, (count, _) in before.items()}
     assert counts == {"2xx": 1, "5xx": 1}
-    assert 0.3 <= attempts("sum", "2xx") - before["2xx"][1] < 3
+    assert 0.3 <= attempts("sum", "2xx") - before["2xx"][1] <= took

@@ -74,7 +74,7 @@ async def endpoint(script: Script | bytes, tls: ssl.SSLContext | None = None) ->
         await asyncio.sleep(0.01)
 
 
-async def post(client: WebhookHttpClient, to: Endpoint, body: bytes = b"{}", seconds: float = 10) -> EndpointResponse:
+async def post(client: WebhookHttpClient, to: Endpoint, body: bytes = b"{}", seconds: float = 60) -> EndpointResponse:
     async with asyncio.timeout(seconds):
         return await client.post(to.url, {"webhook-id": "msg_1"}, body)
 

@@ -18,6 +18,7 @@ from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import served
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ async def http(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[ht
     settings = NotifySettings(
         redis_url=SecretStr(redis_url), namespace=namespace, allow_volatile=True, webhook_allow_private=True
     )
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
         yield client
 
 

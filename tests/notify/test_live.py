@@ -24,6 +24,7 @@ from newswire_notify.streaming.stream_events import StreamFilter, read_stream_en
 from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -183,7 +184,7 @@ async def test_invalid_requests_are_refused(url: str) -> None:
 
 
 async def test_an_idle_stream_sends_heartbeats(url: str) -> None:
-    async with httpx.AsyncClient(timeout=10) as http, http.stream("GET", f"{url}/v1/stream") as answer:
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as http, http.stream("GET", f"{url}/v1/stream") as answer:
         lines = answer.aiter_lines()
         assert await anext(lines) == "retry: 2000"
         seen = [await anext(lines) for _ in range(2)]
@@ -191,7 +192,7 @@ async def test_an_idle_stream_sends_heartbeats(url: str) -> None:
 
 
 async def test_stopping_ends_open_streams(redis: Redis, settings: NotifySettings) -> None:
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=DEADLINE_SECONDS) as http:
         async with served(redis, settings) as (address, _):
             request = http.build_request("GET", f"{address}/v1/stream")
             answer = await http.send(request, stream=True)

@@ -31,6 +31,7 @@ from newswire_notify.streaming.pull import RecordsPosition, read_cursor, write_c
 from tests.notify.conftest import until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ async def site(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[Si
     key = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH})
     async with (
         served(redis, settings, partial(ingest, settings)) as (url, _),
-        httpx.AsyncClient(base_url=url, timeout=30) as http,
+        httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as http,
     ):
         yield Site(url, http, redis, keys, {"Authorization": f"Bearer {key.token}"})
 

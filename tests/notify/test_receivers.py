@@ -23,6 +23,7 @@ from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import until
 from tests.notify.notify_server import served
 from tests.npm import node_with
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ async def site(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[ht
     headers = {"Authorization": f"Bearer {key.token}"}
     async with (
         served(redis, settings, partial(ingest, settings)) as (url, _),
-        httpx.AsyncClient(base_url=url, timeout=30, headers=headers) as http,
+        httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS, headers=headers) as http,
     ):
         yield http
 

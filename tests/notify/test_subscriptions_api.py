@@ -17,6 +17,7 @@ from newswire.observability.audit import read_page
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import served
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,7 @@ async def owner(
     headers = {"Authorization": f"Bearer {created.token}"}
     async with (
         served(redis, settings) as (url, _),
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, headers=headers, timeout=DEADLINE_SECONDS) as http,
     ):
         yield Owner(http, receiver)
 

@@ -22,6 +22,7 @@ from newswire_notify.webhooks.verification import NotVerifiedError, Verification
 from newswire_notify.webhooks.webhook_endpoint import Webhook
 from tests.notify.conftest import SITE, Desk, until
 from tests.notify.notify_server import Api, served, served_api
+from tests.polling import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +106,7 @@ async def raw() -> AsyncIterator[RawReceiver]:
 
 
 @asynccontextmanager
-async def asking(policy: AddressPolicy, seconds: float = 20) -> AsyncIterator[Verification]:
+async def asking(policy: AddressPolicy, seconds: float = 60) -> AsyncIterator[Verification]:
     async with WebhookHttpClient(policy, connect=seconds) as http_client:
         yield Verification(http_client, SITE, timeout=seconds)
 
@@ -307,12 +308,12 @@ async def test_an_operator_can_require_verification(
     redis: Redis, settings: NotifySettings, keys: Keyspace, raw: RawReceiver
 ) -> None:
     raw.behaviours["/consents"] = answering(headers=ALLOWED)
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as http:
         key = await Api(http, redis, keys).key("Reading Room", Scope.SUBSCRIBE)
         made = await http.post("/v1/subscriptions", json=draft(f"{raw.url}/before"), headers=key)
         path = f"/v1/subscriptions/{made.json()['id']}"
     required = settings.model_copy(update={"webhook_verification_required": True})
-    async with served(redis, required) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with served(redis, required) as (url, _), httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as http:
         for body in (draft(f"{raw.url}/silent"), draft(f"{raw.url}/silent", verify=False)):
             assert (await http.post("/v1/subscriptions", json=body, headers=key)).status_code == 422
             assert (await http.put(path, json=body, headers=key)).status_code == 422

@@ -20,6 +20,7 @@ from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.websub.composition import hub_parts
 from newswire_notify.websub.repository import HubSubscriptions
 from tests.notify.conftest import SITE, Clock, until
+from tests.polling import DEADLINE_SECONDS
 
 LATEST = f"{SITE}/feeds/latest.atom"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -235,7 +236,9 @@ async def running_hub(
             await asyncio.wait_for(asyncio.gather(*loops), 60)
 
         transport = httpx.ASGITransport(app)
-        http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=SITE, timeout=20))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url=SITE, timeout=DEADLINE_SECONDS)
+        )
         try:
 
             async def consuming() -> bool:

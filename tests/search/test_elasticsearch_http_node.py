@@ -10,6 +10,7 @@ from elastic_transport import ConnectionTimeout, NodeConfig
 
 from newswire_search.index.elasticsearch import http_node
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode
+from tests.polling import DEADLINE_SECONDS
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-elastic-product: Elasticsearch\r\ncontent-length: 2\r\n\r\n{}"
 Answer = Callable[[asyncio.StreamWriter], None] | bytes
@@ -62,7 +63,7 @@ async def node_of(*answers: Answer, timeout: float = 20.0) -> AsyncIterator[tupl
         await node.close()
         server.close()
         if raw.tasks:
-            await asyncio.wait(raw.tasks, timeout=20)
+            await asyncio.wait(raw.tasks, timeout=DEADLINE_SECONDS)
 
 
 async def test_requests_share_a_connection() -> None:
@@ -160,7 +161,7 @@ async def test_a_late_answer_is_never_given_to_the_next_request() -> None:
     late: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
     async with node_of(late.set_result, OK) as (node, raw):
         left = asyncio.create_task(node.perform_request("GET", "/slow"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             server_side = await late
         left.cancel()
         await asyncio.wait([left])

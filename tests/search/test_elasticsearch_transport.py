@@ -1,7 +1,6 @@
 """A request goes to the nodes that answer, and waits a moment where all of them refuse it."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,6 +12,7 @@ from newswire_search.index.elasticsearch import transport
 from newswire_search.index.elasticsearch.http_node import ElasticsearchNode, NoFreeConnectionError
 from newswire_search.index.elasticsearch.prepared_requests import PreparedRequests
 from newswire_search.index.elasticsearch.transport import ElasticsearchTransport
+from tests.polling import DEADLINE_SECONDS
 from tests.search.test_elasticsearch_http_node import OK, Answer, RawServer
 
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -77,13 +77,12 @@ async def test_a_refusal_is_reported_after_the_last_pause(
         assert len(nodes[0].received) == requests
 
 
-async def test_no_pause_is_longer_than_the_request_may_take() -> None:
-    async with cluster([REFUSED] * 10) as (client, nodes):
-        began = time.monotonic()
+async def test_no_pause_is_longer_than_the_request_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 600)
+    async with cluster([REFUSED] * 10) as (client, nodes), asyncio.timeout(DEADLINE_SECONDS):
         with pytest.raises(ApiError):
             await client.options(request_timeout=0.05).info()
         assert len(nodes[0].received) == 1
-        assert time.monotonic() - began < 20
 
 
 async def test_a_node_without_a_free_connection_is_not_left_out() -> None:
@@ -109,7 +108,7 @@ async def test_a_node_without_a_free_connection_is_not_left_out() -> None:
 
 async def test_a_request_that_a_node_does_not_answer_goes_to_another_one() -> None:
     async with cluster([lambda _: None] * 2, [OK] * 4) as (client, nodes):
-        assert (await client.options(request_timeout=0.5).info()).body == {}
+        assert (await client.options(request_timeout=3).info()).body == {}
         assert len(nodes[0].received) == 1
         with pytest.raises(ConnectionTimeout):
             await client.options(request_timeout=0, max_retries=0).info()

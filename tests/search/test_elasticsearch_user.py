@@ -26,7 +26,7 @@ from tests.cli.running import newswire
 from tests.conftest import lacking
 from tests.e2e.conftest import service
 from tests.e2e.test_main_job import ARTICLE, bearer
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.search.samples import publish, put, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer, ServerUnavailableError, secured_elasticsearch_server
 
@@ -186,12 +186,14 @@ async def test_a_snapshot_is_restored_under_the_printed_role(
 
     def sent(method: str, path: str, **changes: Any) -> str:
         body = None if method == "DELETE" else ARTICLE | changes
-        answer = httpx.request(method, f"{ingest}{path}", headers=bearer(key), json=body, timeout=30, trust_env=False)
+        answer = httpx.request(
+            method, f"{ingest}{path}", headers=bearer(key), json=body, timeout=DEADLINE_SECONDS, trust_env=False
+        )
         assert answer.status_code in (200, 201), answer.text
         return str(answer.json()["id"])
 
     def found(site: str, words: str) -> int:
-        answer = httpx.get(f"{site}/v1/search", params={"q": words}, timeout=30, trust_env=False)
+        answer = httpx.get(f"{site}/v1/search", params={"q": words}, timeout=DEADLINE_SECONDS, trust_env=False)
         return int(answer.json().get("total", 0))
 
     def run() -> None:

@@ -19,7 +19,7 @@ from tests.search.samples import publish, put
 from tests.search.test_api import client_for
 
 QUERIES = int(os.environ.get("NEWSWIRE_FUZZ_QUERIES", "150"))
-DEADLINE = 30.0
+DEADLINE = 60.0
 WORDS = (
     'ferry harbour storm bridge <b>bold</b> <script>alert(1)</script> " onmouseover=x &amp; &lt;i&gt; café Ærø 東京都 สวัสดี '
     "मौसम مرحبا новый O'Brien U.S. 3.5 C++ ½ 🦊 👨‍👩‍👧"

@@ -110,7 +110,7 @@ class Cluster:
 
     def restart(self, port: int) -> None:
         """Start a node that was killed."""
-        self.nodes[port].wait(10)
+        self.nodes[port].wait(DEADLINE_SECONDS)
         self.nodes[port] = _start(self.folder / str(port))
 
     async def _answers(self, port: int) -> bool:
@@ -143,7 +143,7 @@ async def cluster(
         finally:
             for process in found.nodes.values():
                 process.kill()
-                process.wait(10)
+                process.wait(DEADLINE_SECONDS)
 
 
 async def _join(found: Cluster, ports: list[int]) -> None:

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.docker import docker_answers, fetch_image
 from tests.servers.images import IMAGES
 from tests.servers.valkey import free_port
@@ -199,7 +200,7 @@ def _on_this_machine(*, secured: bool = False, java_options: str = "") -> Iterat
             finally:
                 process.terminate()
                 try:
-                    process.wait(20)
+                    process.wait(DEADLINE_SECONDS)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import free_port
 
 CONFIGURATION = Path(__file__).parents[2] / "gateway"
@@ -76,7 +77,7 @@ def gateway(folder: Path, sites: Mapping[str, Sequence[str]]) -> Iterator[Gatewa
         yield running
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(DEADLINE_SECONDS)
 
 
 def _upstream(name: str, sites: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.valkey import free_port
 
 
@@ -18,7 +18,7 @@ class Prometheus:
     """Its HTTP API."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30)
+        self._http = httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=DEADLINE_SECONDS)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series of an instant query."""
@@ -84,4 +84,4 @@ def prometheus(folder: Path, target: str, rules: str) -> Iterator[Prometheus]:
         yield running
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE_SECONDS)

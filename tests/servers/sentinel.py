@@ -91,7 +91,7 @@ class Watched:
     def restart(self, port: int) -> None:
         """Start a server or Sentinel that was killed, with the configuration that it had."""
         processes, role = (self.sentinels, ["--sentinel"]) if port in self.sentinels else (self.servers, [])
-        processes[port].wait(10)
+        processes[port].wait(DEADLINE_SECONDS)
         processes[port] = subprocess.Popen(
             [str(get_binary_path()), str(self.folder / str(port) / "valkey.conf"), *role]
         )
@@ -132,7 +132,7 @@ async def watched_servers(
         finally:
             for process in (*found.sentinels.values(), *found.servers.values()):
                 process.kill()
-                process.wait(10)
+                process.wait(DEADLINE_SECONDS)
 
 
 async def _until_online(port: int, replicas: int) -> None:
@@ -166,4 +166,4 @@ def lone_sentinel(folder: Path, primary: int, epoch: int, port: int) -> Iterator
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE_SECONDS)

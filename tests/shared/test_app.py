@@ -28,6 +28,7 @@ from newswire.keys import Keyspace
 from newswire.settings import Settings
 from newswire.storage.durability import durability_problem
 from newswire.storage.redis_client import open_redis
+from tests.polling import DEADLINE_SECONDS
 
 
 def routes() -> APIRouter:
@@ -307,7 +308,7 @@ async def test_durability_is_detected_from_the_server(tmp_path: Any) -> None:
             # A snapshot is larger, the log of the server is not.
             psutil.Process((await redis.info("server"))["process_id"]).rlimit(psutil.RLIMIT_FSIZE, (1_000_000, -1))
             await redis.bgsave()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 while "cannot save" not in str(await durability_problem(redis)):
                     await asyncio.sleep(0.02)
     async with Redis(port=1) as away:
@@ -335,8 +336,8 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
     port = listener.getsockname()[1]
     settings = Settings(redis_url=redis_url, namespace=namespace)
     serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
-    await asyncio.wait_for(up.wait(), 30)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+    await asyncio.wait_for(up.wait(), DEADLINE_SECONDS)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as http:
         async with asyncio.timeout(60):
             while "restarted" not in (await http.get("/status")).text:
                 await asyncio.sleep(0.05)
@@ -349,7 +350,7 @@ async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str
             assert await anext(chunks) == b": open\n\n"
             os.kill(os.getpid(), signal.SIGTERM)
             assert [chunk async for chunk in chunks] == []
-    await asyncio.wait_for(serving, 30)
+    await asyncio.wait_for(serving, DEADLINE_SECONDS)
     assert seen == ["begun", "begun", "drained", "closed"]
 
 
@@ -365,19 +366,19 @@ async def test_a_leaving_process_is_not_ready_and_goes_on_answering(redis_url: s
         yield Service("a", [routes()], warm_ups=[loaded.set])
 
     serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
-    await asyncio.wait_for(up.wait(), 30)
+    await asyncio.wait_for(up.wait(), DEADLINE_SECONDS)
     assert await asyncio.to_thread(loaded.wait, 30)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as http:
         assert (await http.get("/readyz")).status_code == 200
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while (leaving := await http.get("/readyz")).status_code == 200:
                 await asyncio.sleep(0.01)
         assert leaving.json()["checks"]["process"] == "is stopping"
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as other:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_SECONDS) as other:
             assert (await other.get("/healthz")).status_code == 200
     os.kill(os.getpid(), signal.SIGTERM)  # once more: at once
-    await asyncio.wait_for(serving, 30)
+    await asyncio.wait_for(serving, DEADLINE_SECONDS)
 
 
 async def test_a_process_that_stops_answers_every_connection_it_accepted(redis_url: str, namespace: str) -> None:
@@ -391,7 +392,7 @@ async def test_a_process_that_stops_answers_every_connection_it_accepted(redis_u
         yield Service("a", [routes()])
 
     serving = asyncio.create_task(serve([factory], settings, listener, started=up.set))
-    await asyncio.wait_for(up.wait(), 30)
+    await asyncio.wait_for(up.wait(), DEADLINE_SECONDS)
     accepted = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
     # The system completes these connections while the process is busy: nobody has accepted them when it is told to stop.
     waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
@@ -408,7 +409,7 @@ async def test_a_process_that_stops_answers_every_connection_it_accepted(redis_u
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"connection: close" in answer.lower(), "a client must not use it again"
         writer.close()
-    await asyncio.wait_for(serving, 30)
+    await asyncio.wait_for(serving, DEADLINE_SECONDS)
 
 
 def refused(port: int) -> bool:

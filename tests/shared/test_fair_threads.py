@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 from newswire.concurrency.fair_threads import ACTIVE_SECONDS, FairThreads, current_client
 
-DEADLINE = 30
+DEADLINE = 120
 
 
 class Clock:

@@ -13,6 +13,7 @@ from newswire.concurrency.offload import Deadline, DeadlineExceededError, Offloa
 from newswire.concurrency.worker_process import LOWER_PRIORITY, WorkerKilledError, WorkerProcess
 from newswire.http import problem_handlers
 from newswire.text.analysis import read_article
+from tests.polling import DEADLINE_SECONDS
 from tests.search.samples import article
 
 
@@ -29,7 +30,7 @@ async def test_work_is_done_in_another_thread_and_its_errors_come_back() -> None
 
 async def test_the_queue_is_bounded() -> None:
     offload, go = Offload("test", workers=1, max_waiting=1), threading.Event()
-    waiting = [asyncio.ensure_future(offload.run(lambda _: go.wait(30))) for _ in range(2)]
+    waiting = [asyncio.ensure_future(offload.run(lambda _: go.wait(DEADLINE_SECONDS))) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFullError):
         await offload.run(lambda _: None)
@@ -47,10 +48,10 @@ async def test_work_past_its_deadline_is_dropped_and_frees_its_place() -> None:
 
     with pytest.raises(DeadlineExceededError):
         await offload.run(endless, 0.05)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             try:
-                assert await offload.run(lambda _: 1, 30) == 1
+                assert await offload.run(lambda _: 1, DEADLINE_SECONDS) == 1
                 break
             except QueueFullError:
                 await asyncio.sleep(0.01)
@@ -132,7 +133,7 @@ def test_a_lazy_attribute_is_computed_once_and_blocks_no_other_instance() -> Non
         def value(self) -> int:
             computed.append(self.number)
             if self.number == 1:
-                go.wait(30)
+                go.wait(DEADLINE_SECONDS)
             return self.number * 10
 
     slow = threading.Thread(target=lambda: Holder(1).value)

@@ -24,6 +24,7 @@ from newswire.observability import metrics
 from newswire.observability.audit import read_page
 from newswire.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
 from newswire.settings import Settings
+from tests.polling import DEADLINE_SECONDS
 
 KEY = "Bearer nw_01hzzzzzzzzzzzzzzzzzzzzzzz_" + "a" * 48
 
@@ -115,7 +116,7 @@ async def test_concurrent_requests_are_limited_and_ended_ones_do_not_count(redis
     async with reading(redis, held, read_concurrency=2) as (http, _):
         assert (await http.get("/broken")).status_code == 500
         waiting = [asyncio.create_task(http.get("/record")) for _ in range(2)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while (refused := await http.get("/search")).status_code != 429:
                 await asyncio.sleep(0.01)
         assert refused.status_code == 429
@@ -140,7 +141,7 @@ async def test_few_requests_run_at_a_time_and_clients_take_turns(redis: Redis) -
     async with reading(redis, held, read_slots=2) as (http, app), client(app, "198.51.100.8") as other:
         waiting = [asyncio.create_task(each.get("/record")) for each in (http, http, http, other)]
         search = asyncio.create_task(other.get("/search"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while len(app.state.read_limits._slots._waiting) < 2:
                 await asyncio.sleep(0.01)
         held.set()

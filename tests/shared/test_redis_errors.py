@@ -21,7 +21,7 @@ from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_errors import unavailability
 from newswire.storage.redis_functions import Call, FunctionLibrary
 from tests.faults.stand import valkey_command
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.valkey import embedded_valkey, free_port
 
 REPLIES = {
@@ -143,7 +143,7 @@ async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
         try:
             async with open_redis(f"redis://127.0.0.1:{port}/0") as redis:
                 await asyncio.to_thread(until, lambda: (tmp_path / "appendonlydir").exists())
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(DEADLINE_SECONDS):
                     while await durability_problem(redis) is not None:
                         await asyncio.sleep(0.02)
                     psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (500, -1))

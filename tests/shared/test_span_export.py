@@ -6,7 +6,7 @@ import sys
 
 _EXITING = """
 import atexit, os, sys, time
-os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = sys.argv[1]
+os.environ.update({"OTEL_EXPORTER_OTLP_ENDPOINT": sys.argv[1], "OTEL_EXPORTER_OTLP_TIMEOUT": "600"})
 began = []
 from newswire.observability import span_export, tracing
 span_export.EXIT_SECONDS = 0.5
@@ -20,11 +20,11 @@ began.append(time.monotonic())
 
 
 def test_a_process_stops_while_the_receiver_hangs() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the SDK waits 10 s for each batch
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the SDK would wait for ten minutes
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = subprocess.run([sys.executable, "-c", _EXITING, address], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert 0.4 < float(done.stdout) < 5
+    assert float(done.stdout) > 0.4
 
 
 _STARTING = """

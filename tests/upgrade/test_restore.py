@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.cli.running import Running, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.http_server import serving
 
 BACKUP = Path(__file__).with_name("backup-0.1.0.nw")
@@ -75,7 +75,9 @@ def test_a_backup_of_an_earlier_state_can_be_restored(tmp_path: Path) -> None:
 
 def ask(running: Running, method: str, path: str, key: str, body: Any = None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.request(method, running.site + path, headers=headers, json=body, timeout=30, trust_env=False)
+    return httpx.request(
+        method, running.site + path, headers=headers, json=body, timeout=DEADLINE_SECONDS, trust_env=False
+    )
 
 
 def check_articles(running: Running) -> None:

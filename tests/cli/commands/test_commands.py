@@ -9,7 +9,7 @@ import pytest
 
 from newswire_cli.local.known_settings import unknown_settings
 from tests.cli.running import Running, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield one
     finally:
         one.process.terminate()
-        one.process.wait(30)
+        one.process.wait(DEADLINE_SECONDS)
 
 
 def command(running: Running, *arguments: str) -> str:

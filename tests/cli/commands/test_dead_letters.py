@@ -17,7 +17,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from tests.cli.running import Running, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 GOLDEN = Path(__file__).parents[2] / "contract" / "events" / "article.published.v1.minimal.json"
 
@@ -38,7 +38,7 @@ async def poison(redis: Redis, keys: Keyspace, *payloads: bytes) -> None:
     broker = EventBroker(GroupMember(redis, keys, SEARCH))
     broker.subscriber(stream=broker.subscription(block_ms=50))(ignore)
     consumer = asyncio.create_task(broker.consume(stopping))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while await redis.xlen(keys.dead_letters("search")) < len(payloads):
             await asyncio.sleep(0.02)
     stopping.set()

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from newswire.keys import Keyspace
 from newswire_cli.main import app
 from tests.cli.running import BARE, NEWSWIRE, Running, interruptible, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 NEWSLETTER = ("--name", "Ferry News", "--description", "What moves on the water.", "--sender", "news@example.org")
 IMPORTED = {"created", "updated", "unchanged", "failed", "skipped", "notes", "seconds"}
@@ -95,7 +95,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield one
     finally:
         one.process.terminate()
-        one.process.wait(30)
+        one.process.wait(DEADLINE_SECONDS)
 
 
 def draft_id(running: Running, name: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.cli.running import Running, newswire
+from tests.polling import DEADLINE_SECONDS
 
 
 def test_images_are_uploaded_checked_and_deleted(tmp_path: Path) -> None:
@@ -43,4 +44,4 @@ def test_images_are_uploaded_checked_and_deleted(tmp_path: Path) -> None:
         assert newswire("media", "check", **variables).stdout == "0 images are there and unchanged\n"
     finally:
         running.process.terminate()
-        running.process.wait(30)
+        running.process.wait(DEADLINE_SECONDS)

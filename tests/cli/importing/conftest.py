@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Running
+from tests.polling import DEADLINE_SECONDS
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def newswire_run(folder: Path) -> Iterator[Running]:
         yield running
     finally:
         running.process.terminate()
-        running.process.wait(30)
+        running.process.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from newswire_cli.importing.uploader import Effect, Uploader, UploadStoppedError
 from tests.cli.importing.conftest import newswire_run
 from tests.cli.importing.readers import SAMPLES
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 from tests.servers.http_server import serving
 
 OWN = {"id", "url", "publisher", "updated_at", "version", "revision"}
@@ -46,7 +46,7 @@ def story(identity: str, **members: Any) -> dict[str, Any]:
 
 def get(running: Running, path: str) -> Any:
     answer = httpx.get(
-        f"{running.site}/v1/articles{path}", headers=running.key("PUBLISHER"), trust_env=False, timeout=10
+        f"{running.site}/v1/articles{path}", headers=running.key("PUBLISHER"), trust_env=False, timeout=DEADLINE_SECONDS
     )
     return answer.json()
 

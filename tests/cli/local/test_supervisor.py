@@ -10,7 +10,7 @@ import httpx
 import psutil
 
 from tests.cli.running import Running
-from tests.polling import until
+from tests.polling import DEADLINE_SECONDS, until
 
 Start = Callable[..., Running]
 
@@ -32,7 +32,7 @@ def post(running: Running, title: str) -> httpx.Response:
 
 
 def readiness(running: Running) -> dict[str, str]:
-    answer = httpx.get(f"{running.site}/status", trust_env=False, timeout=30)
+    answer = httpx.get(f"{running.site}/status", trust_env=False, timeout=DEADLINE_SECONDS)
     checks: dict[str, str] = answer.json()["checks"]
     return checks
 

@@ -28,6 +28,7 @@ from newswire_operations.stores import Stores
 from newswire_search.indexing.from_records import operations_from_records
 from tests.ingest.archive.conftest import ArchiveTest
 from tests.ingest.conftest import ARTICLE
+from tests.polling import DEADLINE_SECONDS
 
 LATER = timedelta(minutes=1)
 
@@ -128,7 +129,7 @@ async def test_an_archive_that_is_away_only_affects_what_is_in_it(archived: Arch
     with pytest.raises(StorageError):
         await archived.archiver.erase()
     assert "is it mounted" in str(await archived.archiver.check())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         erasing = asyncio.create_task(archived.archiver.keep_erasing(asyncio.Event()))
         while REGISTRY.get_sample_value("newswire_archive_erasures") != 1:
             await asyncio.sleep(0.01)

@@ -18,6 +18,7 @@ from newswire.messaging.requests import RequestBroker
 from newswire.users.roles import Role
 from tests.ingest.users.conftest import Browser, Desk, MakeUser
 from tests.markup import markup_errors
+from tests.polling import DEADLINE_SECONDS
 
 ACCOUNT = "?account=Harbour+Post"
 ARTICLE: dict[str, Any] = {
@@ -348,7 +349,7 @@ async def test_a_sheet_says_how_many_are_notified_or_that_it_is_not_known(desk: 
         return AudienceReply(webhooks=7, mails=MailCounts(instant=412, daily=90))
 
     replying = asyncio.create_task(notify.reply_until(stopping))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not (await desk.ingest.redis.pubsub_numsub(name))[0][1]:
             await asyncio.sleep(0.02)
     sheet = await editor.get(f"{path}/publish{ACCOUNT}")

@@ -11,6 +11,7 @@ import pytest
 from newswire_notify.newsletters.mail_composer import OutgoingMail
 from newswire_notify.newsletters.outcome import Outcome, Reply, Stage, outcome_of
 from newswire_notify.newsletters.transport import SmtpTransport
+from tests.polling import DEADLINE_SECONDS
 from tests.servers.smtp_sink import Answer, Behaviour, SmtpSink, Step, listen
 
 PIPELINING = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "one by one"])
@@ -126,7 +127,7 @@ async def test_a_mail_whose_reply_does_not_come_is_in_doubt_and_it_alone(pipelin
 async def test_the_content_of_the_next_mail_waits_for_the_caller() -> None:
     async with served() as (sink, transport):
         await transport.send(mail(0), mail(1))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while b"DATA" not in sink.commands[4:]:
                 await asyncio.sleep(0.01)
         assert [taken.recipient for taken in sink.taken] == ["r0@example.org"]
@@ -138,7 +139,7 @@ async def test_the_content_of_the_next_mail_waits_for_the_caller() -> None:
 async def test_a_connection_ends_with_quit_after_its_last_mail(pipelining: bool) -> None:
     async with served(pipelining=pipelining, messages_per_connection=3) as (sink, transport):
         assert [reply.code for reply in await send_all(transport, 3)] == [250] * 3
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while sink.transports:
                 await asyncio.sleep(0.01)
         assert sink.commands[-1] == b"QUIT"

