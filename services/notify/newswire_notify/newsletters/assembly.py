@@ -11,7 +11,7 @@ from newswire.http.application import Loop
 from newswire.http.health import Check
 from newswire.keys import Keyspace
 from newswire.storage.document_archive import NO_ARCHIVE, DocumentArchive
-from newswire_notify.newsletters import api, archive, mail_pages, pages
+from newswire_notify.newsletters import api, archive, form_pages, link_pages, mail_pages, preference_pages
 from newswire_notify.newsletters.attempts import Attempts
 from newswire_notify.newsletters.bounce_folder import BounceFolder
 from newswire_notify.newsletters.bounces import Bounces
@@ -122,7 +122,9 @@ def assemble_newsletters(
             signer,
             settings.data_dir if settings.smtp_url is None else None,
         ),
-        pages.router(newsletters, subscribers, signup, links, frame),
+        form_pages.router(newsletters, signup, links, frame),
+        link_pages.router(newsletters, subscribers, signup, links, frame),
+        preference_pages.router(newsletters, subscribers, signup, links, frame),
         archive.router(newsletters, items, links, frame),
         *([mail_pages.router(settings.data_dir, frame)] if settings.smtp_url is None else []),
     ]
