@@ -33,7 +33,7 @@ from newswire_notify.subscriptions.models import EventKind, Subscription, Subscr
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.rendering import Content
-from newswire_notify.webhooks.sending import Sender, SendResult
+from newswire_notify.webhooks.sending import Sender, SendResult, Unsent
 from newswire_notify.webhooks.service import Endpoints
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.webhooks.webhook_endpoint import Webhook
@@ -272,6 +272,30 @@ def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePubli
     return ArticlePublished.model_validate(fields | changes)
 
 
+@dataclass
+class ImpatientSender:
+    """Sends with a short timeout to the endpoints that never respond."""
+
+    patient: Sender
+    impatient: Sender
+    hanging: set[str]
+
+    async def send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
+        return await self._sender(delivery).send(delivery, body, traceparent)
+
+    def begin(
+        self,
+        delivery: ClaimedDelivery,
+        body: bytes,
+        traceparent: str | None,
+        ended: Callable[[SendResult | Unsent], None],
+    ) -> "asyncio.Future[Any] | None":
+        return self._sender(delivery).begin(delivery, body, traceparent, ended)
+
+    def _sender(self, delivery: ClaimedDelivery) -> Sender:
+        return self.impatient if delivery.endpoint.url in self.hanging else self.patient
+
+
 @asynccontextmanager
 async def opened_desk(
     redis: Redis,
@@ -292,12 +316,8 @@ async def opened_desk(
         short_timeout = Sender(http_client, clock, timeout=0.2)
         hanging: set[str] = set()
 
-        async def send(delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
-            return await (short_timeout if delivery.endpoint.url in hanging else sender).send(
-                delivery, body, traceparent
-            )
-
-        worker = Worker(queue, redis, keys, send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
+        post = ImpatientSender(sender, short_timeout, hanging)
+        worker = Worker(queue, redis, keys, post, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
         fan_out = FanOut(matcher, queue, redis, broker, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,

@@ -28,6 +28,7 @@ from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublis
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
 from tests.notify.conftest import RETENTION, SITE, Desk, Receiver, until
+from tests.notify.test_http_client import OK, Endpoint, endpoint
 from tests.servers.valkey import free_port
 
 
@@ -342,6 +343,53 @@ async def test_the_worker_delivers_at_once_and_releases_what_it_cannot_finish(de
     stopping.set()
     await asyncio.wait_for(running, 60)
     assert await desk.states(subscription) == {"a1.1": "delivered"}
+
+
+async def test_a_webhook_over_a_connection_that_the_endpoint_closed_is_sent_over_another_one(desk: Desk) -> None:
+    async def once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(it.requests) == 2:
+            writer.transport.abort()
+        else:
+            writer.write(OK)
+
+    it: Endpoint
+    async with endpoint(once) as it:
+        subscription = await desk.subscribe(it.url)
+        for number in range(3):
+            await desk.publish(f"a{number}")
+            await desk.deliver()
+        assert (len(it.requests), it.http_client) == (4, 2)
+        assert it.requests[1].partition(b"webhook-id")[2] == it.requests[2].partition(b"webhook-id")[2]
+        assert set((await desk.states(subscription)).values()) == {"delivered"}
+
+
+async def test_attempts_over_open_connections_are_released_when_the_worker_stops(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(it.requests) == 1:
+            writer.write(OK)
+
+    monkeypatch.setattr("newswire_notify.deliveries.worker.DRAIN_SECONDS", 0.05)
+    it: Endpoint
+    async with endpoint(once) as it:
+        subscription = await desk.subscribe(it.url)
+        stopping = asyncio.Event()
+        running = asyncio.create_task(desk.worker.run(stopping))
+        await until(lambda: desk.worker.running)
+        await desk.publish("a1")
+        await until(lambda: len(it.requests) == 1)
+
+        async def is_delivered() -> bool:
+            return await desk.states(subscription) == {"a1.1": "delivered"}
+
+        await until(is_delivered)
+        await desk.publish("a2")
+        await until(lambda: len(it.requests) == 2)
+        assert it.http_client == 1
+        stopping.set()
+        await asyncio.wait_for(running, 60)
+        assert await desk.states(subscription) == {"a1.1": "delivered", "a2.1": "waiting"}
 
 
 async def test_results_are_settled_by_the_next_call_of_the_fan_out_while_it_calls_often(

@@ -293,7 +293,7 @@ async def test_hanging_endpoints_do_not_block_others(desk: Desk, receiver: Recei
         await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
     await desk.publish("a1", topics=["Hanging"])
     patient = Sender(desk.endpoints._sender._http_client, desk.clock, timeout=60)
-    worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, SITE, concurrency=3, lease=90, clock=desk.clock)
+    worker = Worker(desk.queue, desk.redis, desk.keys, patient, SITE, concurrency=3, lease=90, clock=desk.clock)
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))
     try:

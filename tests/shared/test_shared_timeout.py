@@ -52,6 +52,21 @@ async def test_a_cancelled_task_is_cancelled_even_if_its_limit_ends_meanwhile() 
         await stopping
 
 
+async def test_a_watched_future_fails_by_the_limit_unless_it_is_done_or_forgotten() -> None:
+    limit, loop = SharedTimeout(0.02), asyncio.get_running_loop()
+    late, done, forgotten = loop.create_future(), loop.create_future(), loop.create_future()
+    for each in (done, forgotten, late):
+        limit.watch(each)
+    done.set_result("a")
+    limit.forget(forgotten)
+    with pytest.raises(TimeoutError):
+        await late
+    assert await done == "a"
+    assert not forgotten.done()
+    with pytest.raises(TimeoutError):  # tasks and futures share the timer
+        await limit.limit(asyncio.Event().wait())
+
+
 async def _fail() -> None:
     await asyncio.sleep(0)
     raise ZeroDivisionError

@@ -118,7 +118,7 @@ async def service(
                 queue,
                 records,
                 keys,
-                sender.send,
+                sender,
                 own.site,
                 concurrency=share,
                 lease=own.webhook_timeout + 15,

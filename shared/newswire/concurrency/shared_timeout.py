@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 ResultT = TypeVar("ResultT")
 
@@ -14,11 +14,14 @@ class _Limited(NamedTuple):
 
 
 class SharedTimeout:
-    """Limits each piece of work to the same number of seconds. A task may use it for one piece at a time."""
+    """Limits each piece of work to the same number of seconds. A task may use it for one piece at a time.
+
+    Work is what a task waits for (`limit`), or a future that nothing waits for (`watch`).
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._limited: dict[asyncio.Task[object], _Limited] = {}
+        self._limited: dict[asyncio.Future[Any], _Limited] = {}
         """In the order in which the limits end."""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -28,11 +31,9 @@ class SharedTimeout:
         Raises:
             TimeoutError: it did not end in time, and was cancelled.
         """
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        task = asyncio.current_task()
         assert task is not None  # noqa: S101 (a coroutine runs in a task)
-        limited = self._limited[task] = _Limited(loop.time() + self._seconds, task.cancelling())
-        if self._timer is None:
-            self._timer = loop.call_at(limited.ends_at, self._expire)
+        limited = self._begin(task, task.cancelling())
         try:
             return await work
         except asyncio.CancelledError as error:
@@ -42,13 +43,31 @@ class SharedTimeout:
         finally:
             self._limited.pop(task, None)
 
+    def watch(self, work: "asyncio.Future[Any]") -> None:
+        """Let a future fail with `TimeoutError` unless it is done in time. Its callback forgets it."""
+        self._begin(work, 0)
+
+    def forget(self, work: "asyncio.Future[Any]") -> None:
+        """Note that a future is done."""
+        self._limited.pop(work, None)
+
+    def _begin(self, work: "asyncio.Future[Any]", cancelling: int) -> _Limited:
+        loop = asyncio.get_running_loop()
+        limited = self._limited[work] = _Limited(loop.time() + self._seconds, cancelling)
+        if self._timer is None:
+            self._timer = loop.call_at(limited.ends_at, self._expire)
+        return limited
+
     def _expire(self) -> None:
-        """Cancel the tasks whose limit has ended, and wait for the next one."""
+        """End the work whose limit has ended, and wait for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        for task, limited in list(self._limited.items()):
+        for work, limited in list(self._limited.items()):
             if limited.ends_at > loop.time():
                 self._timer = loop.call_at(limited.ends_at, self._expire)
                 return
-            del self._limited[task]
-            task.cancel()
+            del self._limited[work]
+            if isinstance(work, asyncio.Task):
+                work.cancel()
+            elif not work.done():
+                work.set_exception(TimeoutError())

@@ -9,9 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from redis.asyncio import Redis
@@ -31,7 +31,7 @@ from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult, Cla
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import rebuilt_envelopes
 from newswire_notify.webhooks.rendering import Content, render
-from newswire_notify.webhooks.sending import SendResult
+from newswire_notify.webhooks.sending import SendResult, Unsent
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,20 @@ MAX_SLOW_FACTOR = 8
 
 
 class Post(Protocol):
-    """Sends one delivery."""
+    """Sends deliveries (`Sender`)."""
 
-    async def __call__(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
+    async def send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         """Make one attempt."""
+        ...
+
+    def begin(
+        self,
+        delivery: ClaimedDelivery,
+        body: bytes,
+        traceparent: str | None,
+        ended: Callable[[SendResult | Unsent], None],
+    ) -> "asyncio.Future[Any] | None":
+        """Begin one attempt that needs no task; None where it needs one."""
         ...
 
 
@@ -100,8 +110,8 @@ class Worker:
         self._clock = clock
         self._uniform = uniform
         self._wakeup = asyncio.Event()
-        self._in_flight: dict[asyncio.Task[None], float] = {}
-        """Start of each attempt on the event loop's clock, oldest first."""
+        self._in_flight: dict[asyncio.Future[Any], float] = {}
+        """Start of each attempt on the event loop's clock, oldest first. Attempts without a connection are tasks."""
         self._results: list[AttemptResult] = []
         self._settling = asyncio.Lock()
         self._wait: float | None = None
@@ -278,9 +288,26 @@ class Worker:
                 delivery.endpoint.content if delivery.version else Content.FULL
             )  # a notice is not about an article
             body = _rendered(delivery.envelope, document, content, delivery.reason)
-            task = asyncio.create_task(self._deliver(delivery, body, _origin(delivery.envelope)[0]))
-            self._in_flight[task] = began
-            task.add_done_callback(self._in_flight.pop)
+            traceparent = _origin(delivery.envelope)[0]
+            ended = partial(self._end_attempt, delivery, body, traceparent)
+            attempt = self._post.begin(delivery, body, traceparent, ended)
+            if attempt is None:
+                attempt = asyncio.create_task(self._deliver(delivery, body, traceparent))
+            self._in_flight[attempt] = began
+            attempt.add_done_callback(self._in_flight.pop)
+
+    def _end_attempt(
+        self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None, sent: SendResult | Unsent
+    ) -> None:
+        """Note the result of an attempt that was begun over an open connection."""
+        if sent is Unsent.CANCELLED:
+            self._results.append(AttemptResult(delivery, AttemptOutcome.RELEASED, 0.0, None))
+        elif sent is Unsent.NOT_CONNECTED:
+            attempt = asyncio.create_task(self._deliver(delivery, body, traceparent))
+            self._in_flight[attempt] = asyncio.get_running_loop().time()
+            attempt.add_done_callback(self._in_flight.pop)
+        else:
+            self._note_result(delivery, sent)
 
     async def _documents(self, deliveries: Sequence[ClaimedDelivery]) -> Documents:
         """Read each distinct version once."""
@@ -299,10 +326,13 @@ class Worker:
 
     async def _deliver(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> None:
         try:
-            sent = await self._post(delivery, body, traceparent)
+            sent = await self._post.send(delivery, body, traceparent)
         except asyncio.CancelledError:
             self._results.append(AttemptResult(delivery, AttemptOutcome.RELEASED, 0.0, None))
             raise
+        self._note_result(delivery, sent)
+
+    def _note_result(self, delivery: ClaimedDelivery, sent: SendResult) -> None:
         outcome, wait = decide_outcome(delivery, sent, self._uniform)
         if outcome is not AttemptOutcome.DELIVERED:
             log.info(
@@ -353,10 +383,13 @@ class Worker:
             await asyncio.sleep(0.01)
         if self._beginning:
             await asyncio.wait(self._beginning)
-        if self._in_flight:
-            _, late = await asyncio.wait(self._in_flight, timeout=DRAIN_SECONDS)
-            for task in late:
-                task.cancel()
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        # An attempt whose connection was closed is followed by another one meanwhile.
+        while self._in_flight and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._in_flight, timeout=left)
+        while late := list(self._in_flight):
+            for attempt in late:
+                attempt.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         self._drained = True
         try:

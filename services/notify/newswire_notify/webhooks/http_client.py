@@ -9,8 +9,8 @@ compression are not supported.
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import NamedTuple, Self, cast
 
 import httptools
@@ -55,7 +55,7 @@ class InvalidResponseError(Exception):
     """The response is not valid HTTP; the message says why."""
 
 
-class _ConnectionLostError(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """The connection was closed before the first byte of a response."""
 
 
@@ -164,7 +164,7 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             return
         if not self._bytes:
-            self._fail(_ConnectionLostError("the connection was closed without a response"))
+            self._fail(ConnectionLostError("the connection was closed without a response"))
         else:
             self._cut_off("the response is incomplete")
 
@@ -278,6 +278,50 @@ class WebhookHttpClient:
         """Send a POST request; raises what `options` raises."""
         return await self._request("POST", _target(address), headers, body)
 
+    def is_connected(self, address: str) -> bool:
+        """Return whether there is an idle connection to the site of an address, which may have ended since.
+
+        Raises:
+            ValueError: the URL is invalid.
+        """
+        return _target(address)[0] in self._idle
+
+    def begin_post(
+        self,
+        address: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        ended: Callable[["asyncio.Future[EndpointResponse]"], None],
+    ) -> "asyncio.Future[EndpointResponse] | None":
+        """Send a POST request over an idle connection, without a task that waits for its response; None where there is none.
+
+        ``ended`` is called with the future, which is returned: it is done, or was cancelled. It fails with `ConnectionLostError`
+        where the endpoint had closed the connection: the request may be repeated over another one.
+
+        Raises:
+            ValueError: the URL or a header is invalid.
+        """
+        origin, line = _target(address)
+        head = _head(f"POST {line}", headers, len(body))
+        if (connection := self._take(origin)) is None:
+            return None
+        answered = connection.ask(head, body, BODY_TIMEOUT_SECONDS)
+        answered.add_done_callback(partial(self._end, origin, connection, ended))
+        return answered
+
+    def _end(
+        self,
+        origin: _Origin,
+        connection: _Connection,
+        ended: Callable[["asyncio.Future[EndpointResponse]"], None],
+        answered: "asyncio.Future[EndpointResponse]",
+    ) -> None:
+        if answered.cancelled() or answered.exception() is not None:
+            connection.abort()
+        else:
+            self._release(origin, connection)
+        ended(answered)
+
     async def options(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
         """Send an OPTIONS request; the caller limits the total time.
 
@@ -313,7 +357,7 @@ class WebhookHttpClient:
         if (connection := self._take(origin)) is not None:
             try:
                 return await self._ask(origin, connection, head, body, body_seconds)
-            except _ConnectionLostError:
+            except ConnectionLostError:
                 pass  # the endpoint closed it while it was idle
         return await self._ask(origin, await self._open(origin), head, body, body_seconds)
 
@@ -325,11 +369,15 @@ class WebhookHttpClient:
         except BaseException:
             connection.abort()
             raise
+        self._release(origin, connection)
+        return answer
+
+    def _release(self, origin: _Origin, connection: _Connection) -> None:
+        """Keep a connection for the next request, if it can be used again."""
         if connection.reusable and connection.open and len(self._kept) < MAX_IDLE_CONNECTIONS:
             self._keep(origin, connection)
         else:
             connection.abort()
-        return answer
 
     async def _open(self, origin: _Origin) -> _Connection:
         try:

@@ -4,10 +4,12 @@ import logging
 import math
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from asyncio import Future
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from enum import Enum
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from newswire.concurrency.shared_timeout import SharedTimeout
@@ -15,6 +17,7 @@ from newswire.observability import metrics, tracing
 from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
 from newswire_notify.webhooks.attempt_span import attempt_span
 from newswire_notify.webhooks.http_client import (
+    ConnectionLostError,
     ConnectTimeoutError,
     EndpointResponse,
     InvalidResponseError,
@@ -32,6 +35,9 @@ STAGES = ("refused-address", "timeout", "dns", "connect", "http")
 # Each series begins at 0: `rate` does not count the first failure of a series that begins with it.
 for _each in ("2xx", "3xx", "4xx", "5xx", *STAGES, "hidden"):
     metrics.webhook_attempts.labels(_each)
+REPEAT_SECONDS = 5.0
+"""If an endpoint closes a connection that had been idle within this time, the request is repeated at once over another one.
+Later it is a failure like others: both attempts together must not outlast the lease."""
 LATENCY_STEP_MS = 100
 """Response times of private addresses are rounded up to multiples of this."""
 
@@ -51,6 +57,13 @@ class SendResult(NamedTuple):
     def gone(self) -> bool:
         """Whether the endpoint responded with 410 Gone."""
         return self.attempt.status == 410
+
+
+class Unsent(Enum):
+    """Why an attempt that was begun over an open connection has no result."""
+
+    CANCELLED = "cancelled"
+    NOT_CONNECTED = "the endpoint had closed the connection: it is to be sent over another one"
 
 
 class Sender:
@@ -78,37 +91,77 @@ class Sender:
             recorded.note(sent.attempt)
         return sent
 
+    def begin(
+        self,
+        delivery: ClaimedDelivery,
+        body: bytes,
+        traceparent: str | None,
+        ended: Callable[[SendResult | Unsent], None],
+    ) -> "Future[EndpointResponse] | None":
+        """POST over a connection that is open, as `send` does, but without a task: most attempts need none.
+
+        ``ended`` gets the result. Cancelling what is returned cancels the attempt. None: there is no connection, or the attempt is
+        recorded as a span, and nothing was sent.
+        """
+        now, began = self._clock(), time.perf_counter()
+        try:
+            if not self._http_client.is_connected(delivery.endpoint.url) or tracing.sampled_context(traceparent):
+                return None
+            answered = self._http_client.begin_post(
+                delivery.endpoint.url,
+                _headers(delivery, body, traceparent, int(now)),
+                body,
+                partial(self._end, delivery, now, began, ended),
+            )
+        except ValueError:  # a URL or a header, as `send` finds out
+            return None
+        if answered is not None:
+            self._limited.watch(answered)
+        return answered
+
+    def _end(
+        self,
+        delivery: ClaimedDelivery,
+        now: float,
+        began: float,
+        ended: Callable[[SendResult | Unsent], None],
+        answered: "Future[EndpointResponse]",
+    ) -> None:
+        self._limited.forget(answered)
+        if answered.cancelled():
+            ended(Unsent.CANCELLED)
+            return
+        error = answered.exception()
+        if isinstance(error, ConnectionLostError) and time.perf_counter() - began < REPEAT_SECONDS:
+            ended(Unsent.NOT_CONNECTED)
+            return
+        sent = self._result(delivery, now, began, answered.result() if error is None else error)
+        _duration(_result_class(sent.attempt)).observe(time.perf_counter() - began)
+        ended(sent)
+
     async def _send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         now = self._clock()
-        headers = {
-            **delivery.endpoint.headers,
-            "Content-Type": "application/cloudevents+json",
-            "User-Agent": USER_AGENT,
-            "webhook-id": delivery.id,
-            "webhook-timestamp": str(int(now)),
-            "webhook-signature": signatures(delivery.endpoint, delivery.id, int(now), body),
-        }
-        if delivery.endpoint.verified_origin:  # required after a handshake by CloudEvents' HTTP webhooks, section 4.1.1
-            headers["Origin"] = delivery.endpoint.verified_origin
-        if traceparent:
-            headers["traceparent"] = traceparent
+        headers = _headers(delivery, body, traceparent, int(now))
         began = time.perf_counter()
-        sent = await self._attempt(delivery, headers, body, now)
-        _duration(_result(sent.attempt)).observe(time.perf_counter() - began)
-        return sent
-
-    async def _attempt(
-        self, delivery: ClaimedDelivery, headers: Mapping[str, str], body: bytes, now: float
-    ) -> SendResult:
-        began = time.perf_counter()
-
-        def ended(status: int | None, error: str | None = None, answer: str = "") -> Attempt:
-            return Attempt(now, delivery.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
-
+        answer: EndpointResponse | Exception
         try:
             answer = await self._limited.limit(self._http_client.post(delivery.endpoint.url, headers, body))
         except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
-            return SendResult(self._failed(delivery, error, ended(None, failed_stage(error))))
+            answer = error
+        sent = self._result(delivery, now, began, answer)
+        _duration(_result_class(sent.attempt)).observe(time.perf_counter() - began)
+        return sent
+
+    def _result(
+        self, delivery: ClaimedDelivery, now: float, began: float, answer: EndpointResponse | BaseException
+    ) -> SendResult:
+        """Return what came of an attempt: of the response, or of the error in its place."""
+
+        def ended(status: int | None, error: str | None = None, text: str = "") -> Attempt:
+            return Attempt(now, delivery.attempt, status, (time.perf_counter() - began) * 1000, error, text)
+
+        if isinstance(answer, BaseException):
+            return SendResult(self._failed(delivery, answer, ended(None, failed_stage(answer))))
         if self._http_client.hides(delivery.endpoint.url):
             coarse = ended(answer.status, _advice(answer.status))
             coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / LATENCY_STEP_MS) * LATENCY_STEP_MS)
@@ -116,7 +169,7 @@ class Sender:
         text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
         return SendResult(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
 
-    def _failed(self, delivery: ClaimedDelivery, error: Exception, attempt: Attempt) -> Attempt:
+    def _failed(self, delivery: ClaimedDelivery, error: BaseException, attempt: Attempt) -> Attempt:
         """Return what subscribers may see of an attempt without a response; for a private address only that there was none.
 
         Details would turn webhooks into a port scanner of the operator's network.
@@ -126,6 +179,22 @@ class Sender:
             return attempt
         log.info("no response from a private address", extra={"delivery": delivery.id, "reason": attempt.error})
         return attempt._replace(error=HIDDEN_FAILURE, latency_ms=0.0)
+
+
+def _headers(delivery: ClaimedDelivery, body: bytes, traceparent: str | None, now: int) -> dict[str, str]:
+    headers = {
+        **delivery.endpoint.headers,
+        "Content-Type": "application/cloudevents+json",
+        "User-Agent": USER_AGENT,
+        "webhook-id": delivery.id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": signatures(delivery.endpoint, delivery.id, now, body),
+    }
+    if delivery.endpoint.verified_origin:  # required after a handshake by CloudEvents' HTTP webhooks, section 4.1.1
+        headers["Origin"] = delivery.endpoint.verified_origin
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return headers
 
 
 def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
@@ -138,7 +207,7 @@ _duration = lru_cache(maxsize=64)(metrics.webhook_attempts.labels)
 """The histogram of a result: looking it up takes as long as observing."""
 
 
-def _result(attempt: Attempt) -> str:
+def _result_class(attempt: Attempt) -> str:
     """Return the class of the status, or the stage that failed: few values, whatever endpoints answer."""
     if attempt.status is not None:
         return f"{attempt.status // 100}xx"
