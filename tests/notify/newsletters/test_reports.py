@@ -1,5 +1,6 @@
 """Reports about mails: delivery status notifications and complaints, genuine and forged."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -80,13 +81,69 @@ y
         ("delayed", "4.4.1", ReportKind.OTHER, None),
         ("delivered", "2.0.0", ReportKind.OTHER, None),
         ("relayed", "5.1.1", ReportKind.OTHER, None),
-        ("failed", "nonsense", ReportKind.OTHER, None),
+        ("failed", "nonsense", ReportKind.BOUNCE, Outcome.SOFT_BOUNCED),
     ],
 )
 def test_a_notification_is_read(action: str, status: str, kind: ReportKind, outcome: Outcome | None) -> None:
     found = read_report(notification("b+x@bounces.example", action, status))
     assert (found.kind, found.outcome) == (kind, outcome)
     assert found.return_paths == ("b+x@bounces.example",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "outcome"),
+    [
+        (("Action: failed", "Status: 5.0.0", "Diagnostic-Code: smtp; 550 5.7.1 refused as spam"), Outcome.SENDER_FAULT),
+        (("Action: failed", "Status: 5.0.0", "Diagnostic-Code: smtp; 452 4.2.2 mailbox full"), Outcome.SOFT_BOUNCED),
+        (("Action: failed", "Status: 5.0.0", "Diagnostic-Code: smtp; 550 no such user"), Outcome.BOUNCED),
+        (("Action: failed", "Status: 5.2.2", "Diagnostic-Code: smtp; 550 5.1.1 no such user"), Outcome.SOFT_BOUNCED),
+        (("Action: failed", "Diagnostic-Code: smtp; 550 5.1.1\n no such user"), Outcome.BOUNCED),
+        (("Action: failed", "Diagnostic-Code: smtp; 550 Unknown user"), Outcome.SOFT_BOUNCED),
+        (("Action: failed",), None),
+        (("Status: 5.1.1 (no such user)",), Outcome.BOUNCED),
+        (("Status: 4.4.1",), None),
+    ],
+)
+def test_the_most_precise_code_of_a_notification_counts(lines: tuple[str, ...], outcome: Outcome | None) -> None:
+    """Servers that pass a reply on write only 5.0.0, and some leave out members that are required."""
+    written = "\n".join(lines).replace("\n", "\r\n").encode()
+    whole = notification("b+x@bounces.example")
+    begins, ends = whole.index(b"Action:"), whole.index(b"\r\n\r\n--b--")
+
+    assert read_report(whole[:begins] + written + whole[ends:]).outcome == outcome
+
+
+@pytest.mark.parametrize("coding", ["", "quoted-printable", "base64"])
+@pytest.mark.parametrize(
+    "top", ["multipart/report; report-type=delivery-status", "multipart/mixed", "multipart/alternative"]
+)
+@pytest.mark.parametrize(
+    "kind", ["message/delivery-status", "message/global-delivery-status", "Message/Delivery-Status"]
+)
+def test_notifications_are_read_however_their_parts_are_labelled_and_encoded(kind: str, top: str, coding: str) -> None:
+    whole = notification("b+x@bounces.example").replace(b"multipart/report; report-type=delivery-status", top.encode())
+    head, middle, rest = whole.partition(b"Content-Type: message/delivery-status\r\n\r\n")
+    fields, end, _ = rest.rpartition(b"\r\n\r\n--b--")
+    if coding == "base64":
+        fields = base64.encodebytes(fields).replace(b"\n", b"\r\n")
+    elif coding:
+        fields = fields.replace(b"5.1.1\r\nDiag", b"5.=\r\n1.1\r\nDiag").replace(
+            b"mx.example\r\n", b"mx.=\r\nexample\r\n"
+        )
+    middle = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding or '7bit'}\r\n\r\n".encode()
+
+    found = read_report(head + middle + fields + end)
+    assert (found.kind, found.outcome, found.reason) == (ReportKind.BOUNCE, Outcome.BOUNCED, "5.1.1")
+
+
+def test_a_report_within_an_enclosed_mail_is_about_another_mail() -> None:
+    forwarded = (
+        b"To: b+x@bounces.example\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+        b"--c\r\nContent-Type: message/rfc822\r\n\r\n" + notification("b+y@bounces.example") + b"\r\n--c--\r\n"
+    )
+
+    found = read_report(forwarded)
+    assert (found.kind, found.return_paths) == (ReportKind.OTHER, ("b+x@bounces.example",))
 
 
 @pytest.mark.parametrize("kind", ["abuse", "fraud", "virus", "other"])

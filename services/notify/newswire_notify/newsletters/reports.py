@@ -1,8 +1,10 @@
 """Reads what comes back: delivery status notifications (RFC 3464) and complaints (ARF, RFC 5965). It decides nothing."""
 
+import base64
 import email
 import email.policy
 import email.utils
+import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +15,12 @@ from newswire_notify.newsletters.outcome import Outcome, Reply, Stage, outcome_o
 
 MAX_REPORT_BYTES = 1024 * 1024
 MAX_PARTS = 50
+_DELIVERY_STATUS = frozenset(("message/delivery-status", "message/global-delivery-status"))
+"""The second is that of mail with addresses in UTF-8 (RFC 6533)."""
+_FIELD = re.compile(r"^([A-Za-z][A-Za-z-]{0,60}):[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+_ENHANCED = re.compile(r"\b([45])\.(\d{1,3})\.(\d{1,3})\b(?!\.)")
+_REPLY = re.compile(r"\b[45]\d\d\b")
 _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})\b")
 _RECIPIENT_HEADERS = ("To", "Delivered-To", "X-Original-To", "Envelope-To")
 
@@ -44,14 +52,25 @@ def read_report(data: bytes) -> Report:
     """Read a mail that came to a return path. Whatever it holds, the result is a report."""
     message = email.message_from_bytes(data[:MAX_REPORT_BYTES], policy=email.policy.compat32)
     paths = tuple(_addresses(message))
-    if message.get_content_type() != "multipart/report":
-        return Report(ReportKind.OTHER, paths)
-    for part in _parts(message):
+    for part in _own_parts(message):  # in multipart/mixed, too: several servers send their notifications so
         if part.get_content_type() == "message/feedback-report":
             return replace(_complaint(part, paths), message_id=_reported_message_id(message))
-        if part.get_content_type() == "message/delivery-status":
+        if part.get_content_type() in _DELIVERY_STATUS:
             return replace(_bounce(part, paths), message_id=_reported_message_id(message))
     return Report(ReportKind.OTHER, paths)
+
+
+def _own_parts(message: Message) -> Iterator[Message]:
+    """Yield the parts of a mail, without those of mails that it encloses: they may be reports of others."""
+    waiting = [message]
+    for _ in range(MAX_PARTS):
+        if not waiting:
+            return
+        part = waiting.pop(0)
+        yield part
+        inside = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(inside, list):
+            waiting[:0] = [each for each in inside if isinstance(each, Message)][:MAX_PARTS]
 
 
 def _parts(message: Message) -> Iterator[Message]:
@@ -66,9 +85,9 @@ def _reported_message_id(message: Message) -> str:
     for part in _parts(message):
         payload = part.get_payload()
         enclosed: Message | None = None
-        if part.get_content_type() == "message/rfc822" and isinstance(payload, list) and payload:
+        if part.get_content_type() in ("message/rfc822", "message/global") and isinstance(payload, list) and payload:
             enclosed = payload[0] if isinstance(payload[0], Message) else None
-        elif part.get_content_type() == "text/rfc822-headers" and isinstance(payload, str):
+        elif part.get_content_type() in ("text/rfc822-headers", "message/global-headers") and isinstance(payload, str):
             enclosed = email.message_from_string(payload)
         if enclosed is not None and enclosed["Message-ID"]:
             return str(enclosed["Message-ID"]).strip()
@@ -84,40 +103,67 @@ def _addresses(message: Message) -> Iterator[str]:
 
 def _complaint(part: Message, paths: tuple[str, ...]) -> Report:
     """Read a feedback report. The return path of the mail that is complained about is in it, as Original-Mail-From."""
-    fields = _fields(part)
+    fields = [field for block in _blocks(part) for field in block]
     found = tuple(value for name, value in fields if name == "original-mail-from")
-    kinds = [value.strip().lower() for name, value in fields if name == "feedback-type"]
+    kinds = [value.lower() for name, value in fields if name == "feedback-type"]
     if not kinds or kinds[0] in ("not-spam", "auth-failure"):
         return Report(ReportKind.OTHER, (*paths, *found))
     return Report(ReportKind.COMPLAINT, (*paths, *found), reason=kinds[0])
 
 
 def _bounce(part: Message, paths: tuple[str, ...]) -> Report:
-    fields = _fields(part)
-    actions = [value.strip().lower() for name, value in fields if name == "action"]
-    statuses = [value for name, value in fields if name == "status"]
-    if "failed" not in actions or not statuses:
-        return Report(ReportKind.OTHER, paths)
-    status = _STATUS.match(statuses[actions.index("failed")] if len(statuses) == len(actions) else statuses[0])
-    if status is None:
-        return Report(ReportKind.OTHER, paths)
-    reason = f"{status[1]}.{status[2]}.{status[3]}"
-    if status[1] != "5":  # given up after a time
-        return Report(ReportKind.BOUNCE, paths, Outcome.SOFT_BOUNCED, reason)
-    return Report(ReportKind.BOUNCE, paths, outcome_of(Reply(Stage.RECIPIENT, 550, reason)), reason)
+    """Read a notification: the recipient to whom the mail could not be delivered. The mails have one recipient each."""
+    for fields in map(dict, _blocks(part)):
+        status = _STATUS.match(fields.get("status", ""))
+        action = fields.get("action", "").lower()
+        if action == "failed" or (not action and status and status[1] == "5"):  # some servers leave the action out
+            outcome, reason = _given_up(status, fields.get("diagnostic-code", ""))
+            if outcome is not None:
+                return Report(ReportKind.BOUNCE, paths, outcome, reason)
+    return Report(ReportKind.OTHER, paths)
 
 
-def _fields(part: Message) -> list[tuple[str, str]]:
-    """Return the fields of a part that consists of blocks of headers."""
+def _given_up(status: re.Match[str] | None, diagnostic: str) -> tuple[Outcome | None, str]:
+    """Return what a failed delivery means, and the code that says so; None if there is no code.
+
+    Servers that pass a reply on often have only the status 5.0.0 for it; the reply itself is in the diagnostic code.
+    """
+    said = _ENHANCED.search(diagnostic)
+    code = said if said and (status is None or status[0].strip().endswith(".0.0")) else status
+    if code is None:
+        reply = _REPLY.search(diagnostic)
+        return (Outcome.SOFT_BOUNCED, reply[0]) if reply else (None, "")
+    reason = f"{code[1]}.{code[2]}.{code[3]}"
+    if code[1] != "5":  # given up after a time
+        return Outcome.SOFT_BOUNCED, reason
+    return outcome_of(Reply(Stage.RECIPIENT, 550, reason)), reason
+
+
+def _blocks(part: Message) -> list[list[tuple[str, str]]]:
+    """Return the fields of each block of a part: those of the mail, then those of each recipient."""
+    blocks = _BLANK_LINES.split(_text(part))[:MAX_PARTS]
+    return [[(name.lower(), " ".join(value.split())) for name, value in _FIELD.findall(block)] for block in blocks]
+
+
+def _text(part: Message) -> str:
+    """Return the text of a part that the parser takes for headers; it may be encoded, although it must not be (RFC 2046)."""
     payload = part.get_payload()
-    blocks = [block for block in payload if isinstance(block, Message)] if isinstance(payload, list) else []
-    if not blocks:
-        text = payload if isinstance(payload, str) else ""
-        blocks = [email.message_from_string(text)]
-    found = []
-    for block in blocks[:MAX_PARTS]:
-        found += [(name.lower(), str(value)) for name, value in block.items()]
-        inner = block.get_payload()
-        if isinstance(inner, str) and inner.strip():
-            found += [(name.lower(), str(value)) for name, value in email.message_from_string(inner).items()]
-    return found
+    inside = [each for each in payload if isinstance(each, Message)][:MAX_PARTS] if isinstance(payload, list) else []
+    text = "\n\n".join(map(_written, inside)) if inside else str(payload or "")
+    encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+    try:
+        if encoding == "quoted-printable":
+            text = quopri.decodestring(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+        elif encoding == "base64":
+            text = base64.b64decode(text.encode("ascii", "ignore")).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+    return text.replace("\r\n", "\n")
+
+
+def _written(block: Message) -> str:
+    headers = "".join(f"{name}: {value}\n" for name, value in block.items())
+    rest = block.get_payload()
+    return headers + (
+        f"\n{rest}" if isinstance(rest, str) and rest and headers else rest if isinstance(rest, str) else ""
+    )
