@@ -1,21 +1,21 @@
 """Different events, each matched by one subscription of its own: nothing is shared between deliveries.
 
-``python -m bench.one_to_one EVENTS always|everysec [RATE]`` measures one round and prints it as JSON.
+``python -m bench.one_to_one --help`` tells how one round is measured.
 """
 
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import orjson
 import psutil
+import typer
 from redis.asyncio import Redis
 
 from bench.articles import made_up, repeated
@@ -173,16 +173,18 @@ def medians(rounds: Sequence[Round]) -> dict[str, float]:
     return {name: statistics.median(each.values()[name] for each in rounds) for name in rounds[0].values()}
 
 
-def main() -> None:
-    """Measure one round."""
-    count, fsync = int(sys.argv[1]), next((each for each in FSYNC if each == sys.argv[2]), None)
-    if fsync is None:
-        raise SystemExit(f"the second argument is one of {', '.join(FSYNC)}")
-    rate = float(sys.argv[3]) if len(sys.argv) > 3 else None
+def main(
+    events: Annotated[int, typer.Argument(min=1, help="Events, each to an endpoint of its own.")],
+    fsync: Annotated[Fsync, typer.Argument(help="When Valkey writes to the disk (`appendfsync`).")],
+    rate: Annotated[
+        float | None, typer.Argument(min=1, help="Events a second; as fast as possible without it.")
+    ] = None,
+) -> None:
+    """Measure one round, and print it as JSON."""
     with tempfile.TemporaryDirectory(prefix="newswire-bench-", ignore_cleanup_errors=True) as folder:
-        (found,) = asyncio.run(measured(Path(folder), count, fsync, rate))
+        (found,) = asyncio.run(measured(Path(folder), events, fsync, rate))
     print(orjson.dumps(found.values()).decode())
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
