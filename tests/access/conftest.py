@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 
@@ -65,6 +66,7 @@ def routes_of(services: list[Service]) -> list[Route]:
 class Installation:
     """What the tests of access need."""
 
+    app: FastAPI
     http: httpx.AsyncClient
     redis: Redis
     keys: Keyspace
@@ -89,6 +91,43 @@ class Installation:
             filled = filled.replace(f"{{{name}}}", value)
         assert "{" not in filled, f"{route}: the parameter of this path needs an object in `Installation.ids`"
         return filled
+
+    async def opened(self, path: str, headers: dict[str, str]) -> httpx.Response:
+        """Open a page that may be a live stream, which does not end by itself: of one that is admitted, return the head."""
+        url, head, body, known = httpx.URL(SITE).join(path), list[Any](), bytearray(), asyncio.Event()
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                head.append(message)
+                complete = False
+            else:
+                body.extend(message.get("body", b""))
+                complete = not message.get("more_body", False)
+            if complete or head[0]["status"] == 200:
+                known.set()
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "headers": [
+                (name.lower().encode(), value.encode()) for name, value in ({"host": url.host} | headers).items()
+            ],
+            "scheme": url.scheme,
+            "path": url.path,
+            "raw_path": url.raw_path.partition(b"?")[0],
+            "query_string": url.query,
+            "server": (url.host, 443),
+            "client": ("127.0.0.1", 123),
+            "root_path": "",
+        }
+        reading = asyncio.create_task(self.app(scope, asyncio.Event().wait, send))  # type: ignore[arg-type]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asyncio.wait({reading, asyncio.create_task(known.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        reading.cancel()
+        await asyncio.wait({reading})
+        return httpx.Response(head[0]["status"], headers=head[0]["headers"], content=bytes(body))
 
     async def records(self) -> dict[bytes, str]:
         """Return everything that is stored about articles, drafts, media, subscriptions and newsletters of the first account."""
@@ -150,7 +189,7 @@ async def installation(redis: Redis, redis_url: str, namespace: str, tmp_path: P
         keys = Keyspace(namespace)
         for account in (OWN, OTHER):
             await create_account(redis, keys, account)
-        made = Installation(http, redis, keys, UserService(redis, keys), routes_of(services), {})
+        made = Installation(app, http, redis, keys, UserService(redis, keys), routes_of(services), {})
         publisher, subscriber = await made.key(OWN, Scope.PUBLISH), await made.key(OWN, Scope.SUBSCRIBE)
         article = {"title": f"Bridge {MARK}", "body": f"<p>{MARK}</p>", "external_id": "bridge-1"}
         newsletter = {
