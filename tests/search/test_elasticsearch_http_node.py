@@ -52,7 +52,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def node_of(*answers: Answer, timeout: float = 20.0) -> AsyncIterator[tuple[ElasticsearchNode, RawServer]]:
+async def node_of(
+    *answers: Answer, timeout: float = DEADLINE_SECONDS
+) -> AsyncIterator[tuple[ElasticsearchNode, RawServer]]:
     raw = RawServer(answers)
     server = await asyncio.start_server(raw.serve, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]

@@ -25,6 +25,8 @@ class Answer:
 
     reply: str | None
     delay: float = 0.0
+    held: asyncio.Event | None = None
+    """It waits for this."""
 
 
 Behaviour = Callable[[Step, str], Answer | None]
@@ -162,10 +164,18 @@ class Connection(asyncio.Protocol):
         self._give(answer)
 
     def _give(self, answer: Answer) -> None:
-        if answer.delay:
+        if answer.held is not None and not answer.held.is_set():
+            self._waiting = asyncio.get_running_loop().call_later(0.01, self._give_held, answer)
+        elif answer.delay:
             self._waiting = asyncio.get_running_loop().call_later(answer.delay, self._after, answer)
         else:
             self._now(answer)
+
+    def _give_held(self, answer: Answer) -> None:
+        if answer.held is not None and answer.held.is_set():
+            self._after(answer)
+        else:
+            self._give(answer)
 
     def _after(self, answer: Answer) -> None:
         self._waiting = None

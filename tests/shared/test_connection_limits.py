@@ -235,7 +235,7 @@ async def test_an_idle_connection_is_closed_despite_line_feeds(serving: Serving)
 
 
 async def test_connections_of_a_proxy_stay_open_longer(serving: Serving) -> None:
-    limits = {"connection_idle_timeout": 0.1, "request_head_timeout": 0.1, "trusted_proxies": ["127.0.0.1"]}
+    limits = {"connection_idle_timeout": 0.5, "request_head_timeout": 0.5, "trusted_proxies": ["127.0.0.1"]}
     request = b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n"
     async with serving(**limits) as site:
         of_proxy = [await site.connect(request, "127.0.0.1"), await site.connect(b"", "127.0.0.1")]

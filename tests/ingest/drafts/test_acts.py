@@ -150,7 +150,7 @@ async def test_a_draft_is_scheduled_in_a_zone_and_published_by_time(drafts: Draf
     assert kept["article"]["embargo_until"] == "2030-10-27T00:30:00Z"
 
     store_now = await drafts.ingest.redis.time()
-    soon = datetime.fromtimestamp(store_now[0], UTC) + timedelta(seconds=2)
+    soon = datetime.fromtimestamp(store_now[0], UTC) + timedelta(minutes=5)
     await drafts.act(edited, "schedule", at=soon.isoformat())
     store = ArticleStore(drafts.ingest.redis, drafts.ingest.keys, timedelta(hours=1))
     await store.publish_due(soon + timedelta(seconds=1), 10)

@@ -47,7 +47,8 @@ class Recorder(MailQueue):
 async def test_who_unsubscribes_while_the_mail_server_is_slow_gets_no_mail(
     redis: Redis, keys: Keyspace, clock: Clock, desk: Desk
 ) -> None:
-    slow = [Answer("250 2.0.0 taken", SLOW_SECONDS)]
+    unsubscribed = asyncio.Event()
+    slow = [Answer("250 2.0.0 taken", held=unsubscribed)]
     sink = SmtpSink(lambda step, _recipient: slow.pop() if slow and step is Step.END else None)
     async with (
         listen(sink) as url,
@@ -62,6 +63,8 @@ async def test_who_unsubscribes_while_the_mail_server_is_slow_gets_no_mail(
         await until(lambda: not slow)
         for reader in readers:
             await house.parts.signup.unsubscribe(reader.id)
+        await asyncio.sleep(SLOW_SECONDS)
+        unsubscribed.set()
         await sending
         assert len(sink.taken) == 1
         [issue] = await house.parts.queue.issues_of(newsletter.id)
