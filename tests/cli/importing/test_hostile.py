@@ -162,7 +162,19 @@ def test_a_wrong_encoding_is_repaired_and_noted(tmp_path: Path) -> None:
     assert any("Windows-1252" in note for note in cafe.notes)
     assert x.draft["body"] == "<p>x</p>"
     assert any("'klingon'" in note for note in x.notes)
-    assert "codec can't decode" in problem(tmp_path / "latin.md", b"---\ntitle: caf\xe9\n---\nHm")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "noted"),
+    [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("utf-16-le", False), ("cp1252", True)],
+)
+def test_markdown_is_read_in_the_encoding_that_it_has(encoding: str, noted: bool, tmp_path: Path) -> None:
+    path = tmp_path / "cafe.md"
+    path.write_bytes("---\r\ntitle: “Café”\r\ndate: 2024-01-15\r\n---\r\nÇa va.\r\n".encode(encoding))
+
+    (cafe,) = stories(read(path))
+    assert (cafe.draft["title"], cafe.draft["body"].strip()) == ("“Café”", "<p>Ça va.</p>")
+    assert any("Windows-1252" in note for note in cafe.notes) is noted
 
 
 def test_truncated_wordpress_keeps_complete_posts(tmp_path: Path) -> None:

@@ -81,12 +81,29 @@ def test_markdown_with_a_future_publish_date_gets_an_embargo(tmp_path: Path, lin
         ("2024-01-15-figures.md", ("date: Invalid Date",), "2024-01-15T00:00:00Z"),
         ("figures.md", ("date: 2024-1-5",), "2024-01-05T00:00:00Z"),
         ("figures.md", ("date: 5 janvier 2024",), "2024-01-05T00:00:00Z"),
+        ("figures.md", ("path: 2024/01/15/figures",), "2024-01-15T00:00:00Z"),
+        ("figures.md", ("permalink: /blog/2024/1/5/figures.html", "lastmod: 2025-01-01"), "2024-01-05T00:00:00Z"),
+        ("figures.md", ("url: /2024/13/45/figures", "updated: 2025-01-01"), "2025-01-01T00:00:00Z"),
+        ("figures.md", ("path: 2024/01/15/figures", "date: 2023-05-06"), "2023-05-06T00:00:00Z"),
     ],
 )
 def test_markdown_uses_the_best_available_date(
     tmp_path: Path, name: str, lines: tuple[str, ...], expected: str
 ) -> None:
     assert story(tmp_path / name, front(*lines)).draft["published_at"] == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["2024-01-15-figures/index.md", "blog/2024/01/15/figures.md", "2024/1/15/figures/_index.md"]
+)
+def test_markdown_takes_its_date_from_a_dated_folder(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(front())
+
+    (found,) = read(tmp_path)
+    assert isinstance(found, SourceArticle)
+    assert found.draft["published_at"] == "2024-01-15T00:00:00Z"
 
 
 @pytest.mark.parametrize(

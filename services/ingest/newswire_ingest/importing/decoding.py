@@ -108,11 +108,19 @@ def encoding_of(stream: IO[bytes], head: bytes, charset: str | None = None) -> t
 
 def text_of(content: bytes, charset: str | None = None) -> str:
     """Return a whole document as text, without its byte order mark."""
+    return noted_text_of(content, charset)[0]
+
+
+def noted_text_of(content: bytes, charset: str | None = None) -> tuple[str, list[str]]:
+    """Return a whole document as text, without its byte order mark, and notes on how it was decoded."""
     from io import BytesIO
 
-    head = content[:CHUNK]
-    encoding, _ = encoding_of(BytesIO(content), head, charset)
-    return "".join(decoded(BytesIO(content), encoding)).replace(REPAIRED_BYTE, "")
+    encoding, notes = encoding_of(BytesIO(content), content[:CHUNK], charset)
+    text = "".join(decoded(BytesIO(content), encoding))
+    if REPAIRED_BYTE in text:
+        text = text.replace(REPAIRED_BYTE, "")
+        notes = [*notes, "bytes that are not UTF-8 read as Windows-1252"]
+    return text, notes
 
 
 def decoded(stream: IO[bytes], encoding: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import yaml
 from frontmatter.default_handlers import BaseHandler, YAMLHandler
 from markdown_it import MarkdownIt
 
+from newswire_ingest.importing.decoding import noted_text_of
 from newswire_ingest.importing.formats.markdown_tags import without_tags
 from newswire_ingest.importing.input_files import InputFile
 from newswire_ingest.importing.links import resolved
@@ -19,6 +20,7 @@ from newswire_ingest.importing.models import SkippedItem, SourceArticle, SourceI
 MAX_FRONT_MATTER_CHARACTERS = 65_536
 """Longer front matter is rejected."""
 _DATED_NAME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[-_]|$)")
+_DATED_ADDRESS = re.compile(r"(?:^|/)((?:19|20)\d\d)/(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])(?=/|$)")
 _SLUGS = re.compile(r"[a-z0-9_-]+(?: [a-z0-9_-]+)*")
 _HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 
@@ -57,13 +59,15 @@ class _Toml(BaseHandler):
 
 def read(source: InputFile) -> Iterator[SourceItem]:
     """Read one article; its path in the folder is its ``external_id`` if the front matter has none."""
-    members, content = _split(source.whole().decode("utf-8-sig").replace("\r\n", "\n"))
+    text, remarks = noted_text_of(source.whole())
+    members, content = _split(text.replace("\r\n", "\n"))
     members = {str(name).lower(): value for name, value in members.items()}
     path = PurePath(source.relative)
     if reason := _not_public(members, path):
         yield SkippedItem(source.name, 1, reason)
         return
     content, notes = without_tags(content)
+    notes = [*remarks, *notes]
     title = _one(members, "title")
     if not title and (heading := _HEADING.match(content)):
         title, content = heading[1], content[heading.end() :]
@@ -119,11 +123,21 @@ def _is(value: Any, wanted: bool) -> bool:
 
 
 def _dates(members: Mapping[str, Any], path: PurePath) -> list[Any]:
-    """Return all candidates for the date of an article, best first; Jekyll puts the date into the file name."""
-    named = _DATED_NAME.match(path.name)
+    """Return all candidates for the date of an article, best first."""
     found = [members.get(name) for name in ("date", "published", "pubdate", "publishdate", "published_at", "created")]
-    found += [named[0].rstrip("-_") if named else None, members.get("lastmod"), members.get("updated")]
+    found += [_date_in_address(members, path), members.get("lastmod"), members.get("updated")]
     return [value for value in found if value not in (None, "") and not isinstance(value, bool)]
+
+
+def _date_in_address(members: Mapping[str, Any], path: PurePath) -> str | None:
+    """Return the date that Jekyll, Zola and Hugo take from the name of a file or a folder, or that an address is made of."""
+    named = _DATED_NAME.match(path.parent.name if path.stem in ("index", "_index") else path.name)
+    if named:
+        return named[0].rstrip("-_")
+    for address in (*(_one(members, name) for name in ("path", "permalink", "url", "slug")), path.as_posix()):
+        if dated := _DATED_ADDRESS.search(address):
+            return "-".join(dated.groups())
+    return None
 
 
 def _later(members: Mapping[str, Any]) -> Any:
