@@ -185,6 +185,18 @@ def test_a_number_of_another_kind_does_not_cost_the_article(
     assert story.draft.get("source_version") == {0: 0, 10: 10}.get(written, read_as)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["stories.ndjson", "ninjs2.json", "ninjs3.json"])
+def test_json_is_read_in_wide_encodings(name: str, packed: bool, encoding: str, tmp_path: Path) -> None:
+    """Windows PowerShell writes what a program prints in UTF-16."""
+    text = (SAMPLES / name).read_text().replace("\n", "\r\n")
+    content = (text + "\r\n" * 70_000).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if packed else content)
+
+    assert drafts(str(tmp_path / name)) == drafts(name)
+
+
 def test_nitf() -> None:
     (lock,) = drafts("nitf.xml")
     body = lock.pop("body")

@@ -10,9 +10,12 @@ from pathlib import Path
 from newswire_ingest.importing.format_detection import detect_format, format_reader
 from newswire_ingest.importing.format_names import FormatName
 from newswire_ingest.importing.input_files import READ_ERRORS, InputFile, as_unreadable, find_input_files, is_url
+from newswire_ingest.importing.json_encoding import json_in_utf8
 from newswire_ingest.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 from newswire_ingest.importing.normalize import normalize
 from newswire_ingest.importing.time_limit import limit_processor_time
+
+_OF_JSON = frozenset((FormatName.NDJSON, FormatName.NINJS, FormatName.FEED))
 
 
 @dataclass
@@ -68,8 +71,9 @@ class ImportReader:
     def _read_file(self, source: InputFile) -> Iterator[SourceItem]:
         self.current = source
         try:
-            read = format_reader(self.format or detect_format(source))
-            for found in limit_processor_time(read(source)):
+            name = self.format or detect_format(source)
+            read = format_reader(name)
+            for found in limit_processor_time(read(json_in_utf8(source) if name in _OF_JSON else source)):
                 normalized = (
                     normalize(found, self.now, expired=self.expired) if isinstance(found, SourceArticle) else found
                 )
