@@ -156,18 +156,17 @@ class Sender:
         self, delivery: ClaimedDelivery, now: float, began: float, answer: EndpointResponse | BaseException
     ) -> SendResult:
         """Return what came of an attempt: of the response, or of the error in its place."""
-
-        def ended(status: int | None, error: str | None = None, text: str = "") -> Attempt:
-            return Attempt(now, delivery.attempt, status, (time.perf_counter() - began) * 1000, error, text)
-
+        latency_ms = (time.perf_counter() - began) * 1000
         if isinstance(answer, BaseException):
-            return SendResult(self._failed(delivery, answer, ended(None, failed_stage(answer))))
+            failed = Attempt(now, delivery.attempt, None, latency_ms, failed_stage(answer))
+            return SendResult(self._failed(delivery, answer, failed))
+        text = ""
         if self._http_client.hides(delivery.endpoint.url):
-            coarse = ended(answer.status, _advice(answer.status))
-            coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / LATENCY_STEP_MS) * LATENCY_STEP_MS)
-            return SendResult(coarse, _retry_after(answer, now))
-        text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
-        return SendResult(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
+            latency_ms = math.ceil(latency_ms / LATENCY_STEP_MS) * LATENCY_STEP_MS
+        elif answer.body:
+            text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+        attempt = Attempt(now, delivery.attempt, answer.status, latency_ms, _advice(answer.status), text)
+        return SendResult(attempt, _retry_after(answer, now) if answer.retry_after else None)
 
     def _failed(self, delivery: ClaimedDelivery, error: BaseException, attempt: Attempt) -> Attempt:
         """Return what subscribers may see of an attempt without a response; for a private address only that there was none.
