@@ -160,3 +160,16 @@ def test_active_content_is_removed_with_relative_addresses(sent: str) -> None:
 
 def test_an_invalid_base_removes_relative_addresses() -> None:
     assert sanitise('<a href="x">A</a>', "https://[::1") == '<a rel="noopener noreferrer">A</a>'
+
+
+@pytest.mark.parametrize(
+    ("sent", "clean"),
+    [
+        ("<pre>\n\n  a\n b</pre>", "<pre>\n\n  a\n b</pre>"),
+        ("<pre>\na</pre>", "<pre>a</pre>"),
+        ("<pre>a\n</pre>", "<pre>a\n</pre>"),
+        ("<pre><b>\na</b></pre>", "<pre><b>\na</b></pre>"),
+    ],
+)
+def test_preformatted_text_keeps_the_blank_lines_at_its_beginning(sent: str, clean: str) -> None:
+    assert sanitise(sent) == sanitise(clean) == clean

@@ -105,6 +105,8 @@ def sanitise(sent: str, address: str | None = None) -> str:
         return html.escape(sent, quote=False)
     cleaner = _resolving(address) if address and _MAYBE_RELATIVE.search(sent) else _cleaner
     clean = cleaner.clean(sent)
+    if "<pre>\n" in clean:  # a parser ignores the first line break of a pre, and the serializer does not write it again
+        clean = clean.replace("<pre>\n", "<pre>\n\n")
     return _RENAME.sub(lambda tag: f"<{tag[1]}{_RENAMED[tag[2]]}>", clean)
 
 
