@@ -343,7 +343,7 @@ class _Down:
     async def get(self, *_: object, **__: object) -> None:
         raise DependencyUnavailableError("Elasticsearch: connection refused at 10.0.0.7")
 
-    get_all = complete = get
+    get_all = complete = search_with_partial_matches = get
 
 
 async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Behaviour of the Elasticsearch index alone."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import NoReturn
@@ -130,6 +131,7 @@ async def test_deleted_index_is_created_again(
             lambda: search(elasticsearch_index, "ferry"),
             lambda: search(elasticsearch_index),
             lambda: elasticsearch_index.search_all([request("ferry"), request("boat")]),
+            lambda: elasticsearch_index.search_with_partial_matches(request("ferry boat")),
             lambda: elasticsearch_index.get("a1"),
             elasticsearch_index.check,
         ):
@@ -140,6 +142,33 @@ async def test_deleted_index_is_created_again(
             assert again["mappings"]["dynamic"] == "strict"
     await put(elasticsearch_index, publish("a1", "Ferry"))
     assert await found(elasticsearch_index, "ferry") == ["a1"]
+
+
+@pytest.mark.parametrize(
+    ("q", "limit", "expected"),
+    [
+        ("ferry boat", 20, 1),  # results and partial matches
+        ("ferry harbour", 2, 2),  # more than a page has all words: they are counted
+        ("ferry", 2, 1),
+        ('the of "harbour ferry"', 20, 2),  # one after the other
+    ],
+)
+async def test_number_of_searches_for_a_page(
+    elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, q: str, limit: int, expected: int
+) -> None:
+    await put(elasticsearch_index, publish("b1", "Boat"), *(publish(f"a{n}", "Harbour ferry") for n in range(4)))
+    elasticsearch_index.languages.read_at = math.inf
+
+    async with client_of(elasticsearch) as client:
+
+        async def searched() -> int:
+            stats = await client.indices.stats(index=elasticsearch_index.alias, metric="search")
+            count: int = stats["_all"]["primaries"]["search"]["query_total"]
+            return count
+
+        before = await searched()
+        await elasticsearch_index.search_with_partial_matches(request(q, limit=limit))
+        assert await searched() == before + expected
 
 
 async def test_a_search_is_answered_although_the_languages_cannot_be_read(
@@ -175,6 +204,8 @@ async def test_a_server_that_is_down_is_unavailable() -> None:
         await search(index, "ferry")
     with pytest.raises(DependencyUnavailableError):
         await index.search_all([request("ferry"), request("boat")])
+    with pytest.raises(DependencyUnavailableError):
+        await index.search_with_partial_matches(request("ferry boat"))
     with pytest.raises(DependencyUnavailableError):
         await index.get("a1")
     assert "Elasticsearch" in (await index.check() or "")

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from newswire.text.query import parse
 from newswire_search.index.models import SearchRequest, WordMatch
+from newswire_search.index.partial_matches import partial_matches_request
 from newswire_search.index.port import ArticleIndex
-from newswire_search.index.ranking import plan_query, recency
+from newswire_search.index.ranking import any_includes_all, plan_query, recency
 from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import found, ids, publish, put, request, retract
 from tests.search.test_api import client_for, search
@@ -163,6 +164,54 @@ async def piers(index: ArticleIndex) -> ArticleIndex:
 )
 async def test_partial_matches(piers: ArticleIndex, q: str, expected: list[str]) -> None:
     assert await some(piers, q) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 20])
+@pytest.mark.parametrize("with_facets", [True, False])
+async def test_both_kinds_of_matches_are_those_that_each_search_finds_alone(
+    piers: ArticleIndex, limit: int, with_facets: bool
+) -> None:
+    await put(piers, publish("de", "Fähre am Pier im Sturm", "Die ferry blieb am pier.", language="de"))
+    for q in (
+        "ferry pier storm",
+        "ferry pier",
+        "ferry pier ferry",
+        "ferry zeppelin",
+        "zeppelin quagga",
+        "ferry -storm pier",
+        'ferry pier "north pier"',
+        '"north pier" the of',  # only stop words may be missing
+        "ferry (pier OR storm)",
+        "ferry pier-storm north",
+        "ferry pier published:2026",
+        "the ferry",
+        "ferry",
+        "",
+    ):
+        asked = request(q, limit=limit, with_facets=with_facets)
+        page, partial_matches = await piers.search_with_partial_matches(asked)
+        alone = await piers.search(asked)
+        assert (page.total, ids(page), page.facets, page.next) == (alone.total, ids(alone), alone.facets, alone.next), q
+        for_partial = partial_matches_request(asked, alone.total)
+        rest = await piers.search(for_partial) if for_partial else None
+        assert (partial_matches is None) == (rest is None), q
+        if partial_matches is not None and rest is not None:
+            assert (partial_matches.total, ids(partial_matches)) == (rest.total, ids(rest)), q
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("ferry pier", True),
+        ("ferry pier ferry", True),
+        ("the ferry pier", True),
+        ("ferry (pier OR quay)", True),
+        ('ferry pier "north quay" -storm author:smith', True),
+        ('the of "north quay"', False),  # one of the stop words counts for partial matches alone
+    ],
+)
+def test_which_queries_find_both_kinds_of_matches_together(q: str, expected: bool) -> None:
+    assert any_includes_all(parse(q), "en") is expected
 
 
 @pytest.fixture

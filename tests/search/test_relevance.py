@@ -15,7 +15,6 @@ from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query.parameters import SearchParams, to_request
-from newswire_search.query.service import partial_matches_request
 from tests.search.samples import ids, publish, put
 
 NOW = 1_780_300_800.0  # 2026-06-01, the day after the latest article
@@ -40,9 +39,7 @@ async def answers(index: ArticleIndex, judged: Collection) -> dict[str, list[str
     seen = {}
     for id_, words in judged.queries.items():
         request = to_request(SearchParams(q=words, limit=100), clock=lambda: NOW)
-        page = await index.search(request)
-        asked = partial_matches_request(request, page)
-        some = await index.search(asked) if asked else None
+        page, some = await index.search_with_partial_matches(request)
         seen[id_] = ids(page) + (ids(some) if some else [])
     return seen
 

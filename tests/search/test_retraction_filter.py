@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.models import Retracted
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query.erased_versions import ErasedVersions
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from tests.search.samples import ids, publish, put, request
@@ -48,6 +49,23 @@ async def test_searches_that_run_together_hide_an_erased_article(
     pages = await readable.search_all([request("ferry"), request("sinks"), request("floats")])
     assert [(ids(page), page.total) for page in pages] == [(["a2"], 1), ([], 0), (["a2"], 1)]
     assert await readable.search_all([]) == []
+
+
+async def test_partial_matches_hide_an_erased_article(index: ArticleIndex, redis: Redis, namespace: str) -> None:
+    keys = Keyspace(namespace)
+    articles = {"a1": "Ferry sinks", "a2": "Ferry floats", "a3": "Ferry", "a4": "Ferry floats"}
+    await put(index, *(publish(id_, title) for id_, title in articles.items()))
+    for id_ in articles:
+        await on_record(redis, keys, id_, 1)
+    readable = RetractionFilteredIndex(index, redis, keys)
+    for id_ in ("a3", "a4"):
+        await redis.delete(keys.version(id_, 1))
+    found = await readable.search_with_partial_matches(request("ferry floats"))
+    assert [(ids(page), page.total) for page in found if page] == [(["a2"], 1), (["a1"], 1)]
+    assert await readable.search_with_partial_matches(request("ferry")) == (
+        await readable.search(request("ferry")),
+        None,
+    )
 
 
 async def test_article_is_not_counted_once_it_is_retracted(

@@ -85,6 +85,8 @@ class WordMatch(StrEnum):
     ALL = "all"
     PARTIAL = "partial"
     """At least one, but not all: shown below the results if too few articles contain all words."""
+    ANY = "any"
+    """At least one, or all: both of the above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ class IndexReader(Protocol):
         """
         ...
 
+    async def search_with_partial_matches(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Find published articles and, if they leave room on a first page by relevance, those with some of the words.
+
+        Raises:
+            SnapshotExpiredError: the snapshot that the page begins in has expired.
+        """
+        ...
+
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Run several searches for first pages together, which costs less than one after the other."""
         ...

@@ -89,6 +89,9 @@ def plan_query(request: SearchRequest, language: str) -> QueryPlan:
         rest = [analysed(part, language) for part in _parts(request.query) if part not in optional]
         never_all = len(words) == len(clauses)
         return QueryPlan(Both((Either(clauses), *rest, Without(whole))), words, never_all=never_all)
+    if request.word_match is WordMatch.ANY:
+        rest = [analysed(part, language) for part in _parts(request.query) if part not in optional]
+        return QueryPlan(Both((Either(clauses), *rest)), words, _exact_title(request.query, language))
     return QueryPlan(whole, words, _exact_title(request.query, language))
 
 
@@ -102,6 +105,19 @@ def _phrase(clause: Analysed) -> Phrase | None:
 def can_match_partially(query: Query) -> bool:
     """Return whether a query has several words of which an article may contain some."""
     return len(_optional_parts(query)) > 1
+
+
+def any_includes_all(query: Query, language: str) -> bool:
+    """Return whether `WordMatch.ANY` finds all and partial matches of articles in a language, with the scores they have alone.
+
+    Not if a stop word counts for partial matches only, or if words may be adjacent in the text of an article that lacks one.
+    """
+    optional = _optional_parts(query)
+    clauses = _clauses(analysed(All(tuple(optional)), language))
+    rest = (analysed(part, language) for part in _parts(query) if part not in optional)
+    if {*clauses, *rest} != set(_clauses(analysed(query, language))):
+        return False
+    return all(phrase.field == "text" for clause in clauses if (phrase := _phrase(clause)))
 
 
 def recency_counts(query: Query, since_ms: int | None, until_ms: int | None) -> bool:

@@ -48,6 +48,14 @@ class RetractionFilteredIndex:
         erased = await self._erased_versions.among(_versions_of(page.articles))
         return _page_without(page, erased)
 
+    async def search_with_partial_matches(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Find published articles and partial matches; see `newswire_search.index.port.IndexReader`."""
+        found = await self._index.search_with_partial_matches(await self._excluding_erased(request))
+        page, partial_matches = found
+        versions = [each for page in found if page is not None for each in _versions_of(page.articles)]
+        erased = await self._erased_versions.among(versions)
+        return _page_without(page, erased), _page_without(partial_matches, erased) if partial_matches else None
+
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Run several searches together; see `newswire_search.index.port.IndexReader.search_all`."""
         if not requests:

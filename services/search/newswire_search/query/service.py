@@ -6,14 +6,13 @@ is down.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.filters import Filter
-from newswire_search.index.models import FACETS, Retracted, SearchPage, SearchRequest, Sort, WordMatch
+from newswire_search.index.models import FACETS, Retracted, SearchPage, SearchRequest
 from newswire_search.index.port import IndexReader, PublicIndexReader
-from newswire_search.index.ranking import can_match_partially
 from newswire_search.query.entitlement import filter_readable, may_read
 from newswire_search.query.offload import offload
 from newswire_search.query.spelling import correction, with_counts, words_to_count
@@ -46,24 +45,12 @@ async def search(index: IndexReader, request: SearchRequest, q: str) -> SearchRe
     Raises:
         SnapshotExpiredError: the snapshot that the page begins in has expired.
     """
-    page = await index.search(request)
-    for_partial = partial_matches_request(request, page)
+    page, partial_matches = await index.search_with_partial_matches(request)
     words = words_to_count(q, request, page)
-    requests = [*([for_partial] if for_partial else ()), *(each.request for each in words if each.request is not None)]
-    found = await index.search_all(requests)
-    partial_matches = found.pop(0) if for_partial else None
+    found = await index.search_all([each.request for each in words if each.request is not None])
     counted = with_counts(words, [each.total for each in found])
     suggestion = await correction(index, q, request, page, counted)
     return SearchResults(page, partial_matches if partial_matches and partial_matches.articles else None, suggestion)
-
-
-def partial_matches_request(request: SearchRequest, page: SearchPage) -> SearchRequest | None:
-    """Return the search for articles with some of the words, if those with all words leave room on the first page."""
-    room = request.limit - page.total
-    first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
-    if room <= 0 or not first_by_relevance or not can_match_partially(request.query):
-        return None
-    return replace(request, word_match=WordMatch.PARTIAL, limit=room, with_facets=False)
 
 
 async def get_by_ids(

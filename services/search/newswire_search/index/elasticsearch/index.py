@@ -79,6 +79,11 @@ class ElasticsearchIndex:
         async with translate_errors():
             return await self.languages.run(lambda: self._search.search(request))
 
+    async def search_with_partial_matches(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Find published articles and partial matches, usually in one request."""
+        async with translate_errors():
+            return await self.languages.run(lambda: self._search.search_with_partial_matches(request))
+
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Run several searches for first pages in one request."""
         if len(requests) <= 1:

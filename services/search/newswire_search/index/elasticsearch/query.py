@@ -1,13 +1,14 @@
 """Converts a search request to an Elasticsearch query."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, positive_phrases
-from newswire_search.index.models import FieldFilter, SearchRequest, Sort
+from newswire_search.index.models import FieldFilter, SearchRequest, Sort, WordMatch
 from newswire_search.index.ranking import (
     EXACT_TITLE,
     HALF_LIFE_DAYS,
@@ -24,6 +25,9 @@ from newswire_search.index.ranking import (
 from newswire_search.query.entitlement import field_filters, metadata_terms
 
 DAYS_PER_REQUEST = 10_000
+
+_ALL_WORDS_WEIGHT, _MOST_WITHOUT_ALL_WORDS = 2.0**80, 2.0**40
+"""Scores are between a billionth, of a word that nearly all articles contain, and a few thousand."""
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -50,6 +54,22 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
     """Return the scored query for the words and the filters of a request, in an index with articles in these languages."""
     query = _matching(request, languages, _scored)
     return query if request.now_ms is None else _newer_first(query, request.now_ms)
+
+
+def tiered_query(request: SearchRequest, languages: Collection[str]) -> Body:
+    """Return the query for articles with all of the words and, after them, those with some: see `has_all_words`.
+
+    A weight that is a power of two changes no digit of a score, so each tier has the order that it has alone.
+    """
+    any_words = elasticsearch_query(replace(request, word_match=WordMatch.ANY), languages)
+    all_words = _in_each_language(group_by_language(partial(analysed, request.query), languages), _boolean)
+    first = {"filter": all_words, "weight": _ALL_WORDS_WEIGHT}
+    return {"function_score": {"query": any_words, "functions": [first], "boost_mode": "multiply"}}
+
+
+def has_all_words(score: float) -> bool:
+    """Return whether an article that `tiered_query` found has all of the words."""
+    return score > _MOST_WITHOUT_ALL_WORDS
 
 
 def unscored_query(request: SearchRequest, languages: Collection[str]) -> Body:

@@ -5,7 +5,7 @@ snapshot (a point in time), which only provides the order.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -15,13 +15,21 @@ from elasticsearch import ApiError, BadRequestError, NotFoundError
 from newswire_search.index.elasticsearch.facets import aggregations
 from newswire_search.index.elasticsearch.languages import IndexedLanguages
 from newswire_search.index.elasticsearch.prepared_requests import PreparedRequests
-from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query, unscored_query
+from newswire_search.index.elasticsearch.query import (
+    ORDER,
+    Body,
+    elasticsearch_query,
+    has_all_words,
+    tiered_query,
+    unscored_query,
+)
 from newswire_search.index.elasticsearch.responses import facets_of, hits_of, is_missing, page_of, require_complete
 from newswire_search.index.elasticsearch.stored_articles import article_in, stored_fields
 from newswire_search.index.elasticsearch.target import IndexTarget
 from newswire_search.index.facets import facets_among
 from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort
-from newswire_search.index.ranking import can_match_partially
+from newswire_search.index.partial_matches import can_show_partial_matches, search_one_after_the_other
+from newswire_search.index.ranking import any_includes_all, can_match_partially
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
 from newswire_search.query.entitlement import filter_readable
 
@@ -55,6 +63,47 @@ class ElasticsearchSearch:
         page = await self._page(replace(request, with_facets=False))
         return replace(page, facets=await self._facets(request, page))
 
+    async def search_with_partial_matches(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Return one page of a search, and its partial matches if it has room for any.
+
+        Raises:
+            SnapshotExpiredError: the snapshot that the page begins in has expired.
+        """
+        if not can_show_partial_matches(request):
+            return await self.search(request), None
+        if not self._has_tiers(request):
+            return await search_one_after_the_other(self.search, request)
+        return await self._tiers(request)
+
+    def _has_tiers(self, request: SearchRequest) -> bool:
+        """Return whether one request finds articles with all of the words, and those with some.
+
+        A field with selected values is counted among further articles.
+        """
+        return (
+            request.limit > 0
+            and request.with_total
+            and not (request.with_facets and any(chosen.include for chosen in request.filters.values()))
+            and all(any_includes_all(request.query, language) for language in self._languages.known)
+        )
+
+    async def _tiers(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Return both pages of a search from one request; those with all words are counted if they are more than a page."""
+        without_facets = replace(request, with_facets=False)
+        body = self._page_body(without_facets, tiered_query)
+        answer = require_complete(await self._target.request(lambda: self._requests.search(body)))
+        hits = hits_of(answer)
+        count = sum(has_all_words(hit["sort"][0]) for hit in hits)
+        if count > request.limit:
+            counted = await self._counts(request)
+            total = max(count, counted["hits"]["total"]["value"])  # one may have been retracted meanwhile
+            return replace(page_of(answer, without_facets), total=total, facets=facets_of(counted, request)), None
+        articles = [article_in(hit) for hit in hits[: request.limit]]
+        facets = facets_among(articles[:count], request.facet_fields) if request.with_facets else {}
+        page = SearchPage(count, articles[:count], facets)
+        rest = SearchPage(answer["hits"]["total"]["value"] - count, articles[count:], {})
+        return page, rest if count < request.limit else None
+
     async def _page(self, request: SearchRequest) -> SearchPage:
         answer = await self._target.request(lambda: self._requests.search(self._page_body(request)))
         return page_of(require_complete(answer), request)
@@ -62,19 +111,21 @@ class ElasticsearchSearch:
     async def _facets(self, request: SearchRequest, page: SearchPage) -> Mapping[str, Sequence[FacetCount]]:
         """Return the facets of a search whose first page is known: from the page, if it has all results.
 
-        Otherwise the server counts them. It keeps the response to such a request, which has neither articles nor the time, until
-        the index changes.
+        Otherwise the server counts them.
         """
         if page.total == len(page.articles):
             return facets_among(page.articles, request.facet_fields)
-        body = {
-            "query": unscored_query(request, self._languages.known),
-            "size": 0,
-            "track_total_hits": False,
-            "aggregations": aggregations(request, self._languages.known),
-        }
-        answer = await self._target.request(lambda: self._requests.search(body))
-        return facets_of(require_complete(answer), request)
+        return facets_of(await self._counts(request), request)
+
+    async def _counts(self, request: SearchRequest) -> Body:
+        """Return the response with the total and the facets of a search.
+
+        The server keeps the response to such a request, which has neither articles nor the time, until the index changes.
+        """
+        body: Body = {"query": unscored_query(request, self._languages.known), "size": 0, "track_total_hits": True}
+        if (facets := self._facet_aggregations(request)) is not None:
+            body["aggregations"] = facets
+        return require_complete(await self._target.request(lambda: self._requests.search(body)))
 
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Return the first pages of several searches."""
@@ -89,10 +140,12 @@ class ElasticsearchSearch:
         answers: list[Body] = (await self._requests.search_all(searches))["responses"]
         return answers
 
-    def _page_body(self, request: SearchRequest) -> Body:
+    def _page_body(
+        self, request: SearchRequest, query: Callable[[SearchRequest, Collection[str]], Body] = elasticsearch_query
+    ) -> Body:
         """Return the body of the request for a page with its articles."""
         body: Body = {
-            "query": elasticsearch_query(request, self._languages.known),
+            "query": query(request, self._languages.known),
             "sort": ORDER[request.sort],
             "size": request.limit + 1 if request.limit else 0,
             "track_total_hits": request.with_total,

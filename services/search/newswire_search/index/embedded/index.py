@@ -45,6 +45,7 @@ from newswire_search.index.models import (
     WriteStatus,
     languages_of,
 )
+from newswire_search.index.partial_matches import search_one_after_the_other
 
 MAX_READS_WAITING, READ_TIMEOUT_SECONDS = 256, 30.0
 """How many reads may wait for a thread, and how long one may take including its wait; beyond that it is rejected (503)."""
@@ -103,6 +104,10 @@ class EmbeddedIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         return await self._run_read(lambda _: self._search.search(self._state(), request))
+
+    async def search_with_partial_matches(self, request: SearchRequest) -> tuple[SearchPage, SearchPage | None]:
+        """Find published articles, and then partial matches; each search has a deadline of its own."""
+        return await search_one_after_the_other(self.search, request)
 
     async def search_all(self, requests: Sequence[SearchRequest]) -> list[SearchPage]:
         """Run several searches; each has a deadline of its own."""
