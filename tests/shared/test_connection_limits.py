@@ -175,6 +175,8 @@ def closings(reason: str) -> float:
         ("url", 414, b"GET /small?", b"x" * 1000),
         ("malformed", 400, b"GE\x00T /small HTTP/1.1\r\n\r\n", b""),
         ("malformed", 400, b"\x16\x03\x01\x02\x00\x01\x00", b""),
+        ("malformed", 400, b"GET /small HTTP/1.1\r\n\r\n", b""),
+        ("malformed", 400, b"GET /small HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", b""),
     ],
 )
 async def test_an_oversized_or_malformed_head_is_rejected_early(
@@ -192,6 +194,13 @@ async def test_an_oversized_or_malformed_head_is_rejected_early(
         assert (said, document["status"]) == (status, status)
         assert await site.answers()
     assert closings(reason) == before + 1
+
+
+async def test_a_request_of_http_1_0_needs_no_host(serving: Serving) -> None:
+    async with serving() as site:
+        reader, _ = await site.connect(b"GET /small HTTP/1.0\r\n\r\n")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_head_of_the_maximum_size_is_accepted(serving: Serving) -> None:
@@ -260,7 +269,9 @@ async def test_a_connection_serves_one_request_after_another(serving: Serving) -
         for _ in range(5):
             writer.write(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
             assert b"200" in await reader.readuntil(b"}")
-        writer.write(b'POST /reads HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"a": ')
+        writer.write(
+            b'POST /reads HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"a": '
+        )
         await asyncio.sleep(0)
         writer.write(b"12}")
         assert b'{"members":1}' in await reader.readuntil(b"}")

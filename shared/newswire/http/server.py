@@ -196,6 +196,10 @@ class BoundedProtocol(PipeliningProtocol):
             self._reject_exceeded(
                 "pipelined", problem(503, "too-many-pipelined", "too many requests are waiting on this connection")
             )
+        if [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() == "1.1":
+            # Proxies choose differently among several (RFC 9112, section 3.2).
+            detail = "an HTTP/1.1 request has exactly one Host header"
+            self._reject_exceeded("malformed", problem(400, "malformed", detail, title="Bad request"))
         super().on_headers_complete()
         if self._leaving.is_set():
             self.cycle.keep_alive = False  # the next request goes to another process
