@@ -336,6 +336,18 @@ def test_an_idle_connection_closed_by_the_endpoint_is_replaced(run: Run) -> None
     run(scene())
 
 
+def test_a_connection_that_ends_before_the_request_is_replaced(run: Run) -> None:
+    async def scene() -> None:
+        async with endpoint(OK) as to, WebhookHttpClient(AddressPolicy(allow_private=True)) as client:
+            await post(client, to)
+            for connection in client._kept:
+                connection._transport.abort()  # as the event loop does; it tells in its next turn
+            assert (await post(client, to)).status == 200
+            assert (len(to.requests), to.http_client) == (2, 2)
+
+    run(scene())
+
+
 def test_a_first_request_whose_connection_is_closed_is_not_repeated(run: Run) -> None:
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()

@@ -56,7 +56,7 @@ def problem(path: Path, content: bytes | str, form: FormatName | None = None) ->
 def measured(*paths: Path) -> tuple[int, int, list[str]]:
     """Read in a separate process; return the number of articles, the peak memory in MiB, and the reasons."""
     arguments = [sys.executable, "-c", READ_IN_A_PROCESS, *map(str, paths)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=110, env=BARE, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=280, env=BARE, check=True)
     first, *reasons = done.stdout.splitlines()
     number, memory = first.split()
     return int(number), int(memory), reasons
