@@ -19,7 +19,7 @@ from tests.e2e.conftest import Receiver, receiver
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
 from tests.polling import DEADLINE_SECONDS, until
-from tests.servers.browser import chromium_browser
+from tests.servers.browser import chromium_browser, text_of
 
 PASSWORD = "velvet ferry onion quay"
 ACCOUNT = "gazette"
@@ -109,8 +109,16 @@ def element(browser: Chrome, selector: str) -> Any:
 
 
 def press(browser: Chrome, selector: str) -> None:
-    until(lambda: element(browser, selector))
-    element(browser, selector).click()
+    def is_pressed() -> bool:
+        found = element(browser, selector)
+        try:
+            if found is not None:
+                found.click()
+        except StaleElementReferenceException:  # another page has taken the place of its own
+            return False
+        return found is not None
+
+    until(is_pressed)
 
 
 def write(browser: Chrome, text: str) -> None:
@@ -119,21 +127,15 @@ def write(browser: Chrome, text: str) -> None:
 
 
 def state(browser: Chrome) -> str:
-    return str(element(browser, "#save-state").get_attribute("data-state"))
+    return str(browser.execute_script("return document.querySelector('#save-state')?.dataset.state ?? ''"))
 
 
 def saved(browser: Chrome) -> None:
-    until(lambda: state(browser) == "saved", 15)
+    until(lambda: state(browser) == "saved")
 
 
 def shows(browser: Chrome, text: str) -> None:
-    def is_shown() -> bool:
-        try:
-            return text in element(browser, "main").text
-        except StaleElementReferenceException:  # the page follows another one
-            return False
-
-    until(is_shown, 60)
+    until(lambda: text in text_of(browser))
 
 
 def act(browser: Chrome, name: str) -> None:
@@ -192,7 +194,7 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         chromium.execute_cdp_cmd("Network.enable", {})
         chromium.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
         element(chromium, "#summary").send_keys("Written on the train.")
-        until(lambda: state(chromium) == "offline", 15)
+        until(lambda: state(chromium) == "offline")
         assert element(chromium, "[data-act]").get_attribute("aria-disabled") == "true"
         sign_in(second, room.site, "jon@harbour.example")
         second.get(url)
@@ -200,7 +202,7 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         element(second, "#summary").send_keys("Of Jon.")
         saved(second)
         chromium.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE | {"offline": False})
-        until(lambda: state(chromium) == "conflict", 20)
+        until(lambda: state(chromium) == "conflict")
         shows(chromium, "Of Jon.")
         no_barriers(chromium, "conflict")
         press(chromium, "#conflict button[value=mine]")
@@ -212,7 +214,7 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         ]
         assert any("Of Jon." in text for text in texts)
         second.execute_script("window.dispatchEvent(new Event('focus'))")
-        until(lambda: state(second) == "newer", 30)
+        until(lambda: state(second) == "newer")
 
         # Scheduled in a zone, then published at once.
         act(chromium, "schedule")
@@ -240,7 +242,7 @@ def test_a_day_at_the_desk(tmp_path: Path, chromium: Chrome) -> None:
         shows(chromium, "It carried forty people.")
         press(chromium, "form[data-once] button")
         shows(chromium, "The correction is published.")
-        until(lambda: kinds(hook) == ["published", "corrected"], 20)
+        until(lambda: kinds(hook) == ["published", "corrected"])
         (article,) = room.articles("published")
         page = httpx.get(article["url"], trust_env=False).text
         assert "The number of people was missing." in page
@@ -283,14 +285,14 @@ def test_accidents(tmp_path: Path, chromium: Chrome) -> None:
         # The store is killed while a text is saved: it is saved as soon as the store is back.
         kill_store(room)
         write(chromium, "Written while the store was dead.")
-        until(lambda: "store was dead" in room.draft(chromium)["content"].get("body", ""), 60)
+        until(lambda: "store was dead" in room.draft(chromium)["content"].get("body", ""))
         saved(chromium)
 
         # The session ends in the middle of writing: sign in in another tab, and saving goes on in the first.
         first = chromium.current_window_handle
         room.api("POST", f"/v1/users/{ida}/sign-out", "NEWSWIRE_ADMIN_KEY")
         write(chromium, " After the session ended.")
-        until(lambda: state(chromium) == "signed-out", 15)
+        until(lambda: state(chromium) == "signed-out")
         press(chromium, "#save-notice a")
         until(lambda: len(chromium.window_handles) == 2)
         chromium.switch_to.window(chromium.window_handles[-1])
@@ -308,7 +310,7 @@ def test_accidents(tmp_path: Path, chromium: Chrome) -> None:
         saved(chromium)
         chromium.switch_to.window(first)
         chromium.execute_script("window.dispatchEvent(new Event('focus'))")
-        until(lambda: state(chromium) == "newer", 30)
+        until(lambda: state(chromium) == "newer")
         assert element(chromium, "[data-act]").get_attribute("aria-disabled") == "true"
 
         # The page is lost with unsaved text: the browser brings it back.
@@ -317,7 +319,7 @@ def test_accidents(tmp_path: Path, chromium: Chrome) -> None:
         saved(chromium)
         chromium.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE)
         write(chromium, " Before the crash.")
-        until(lambda: state(chromium) == "offline", 15)
+        until(lambda: state(chromium) == "offline")
         chromium.execute_cdp_cmd("Network.emulateNetworkConditions", OFFLINE | {"offline": False})
         chromium.execute_script("window.stop(); window.fetch = () => new Promise(() => {})")
         chromium.switch_to.new_window("tab")
@@ -326,7 +328,7 @@ def test_accidents(tmp_path: Path, chromium: Chrome) -> None:
         chromium.close()
         chromium.switch_to.window(last)
         chromium.get(url)
-        until(lambda: "Before the crash." in room.draft(chromium)["content"]["body"], 20)
+        until(lambda: "Before the crash." in room.draft(chromium)["content"]["body"])
 
         # A double click publishes once; going back and reloading does nothing.
         act(chromium, "publish")
@@ -334,7 +336,7 @@ def test_accidents(tmp_path: Path, chromium: Chrome) -> None:
         chromium.execute_script(
             "const form = document.querySelector('form[data-once]'); form.querySelector('button').click(); form.submit()"
         )
-        until(lambda: "/articles/" in chromium.current_url, 20)
+        until(lambda: "/articles/" in chromium.current_url)
         chromium.get(sheet)
         shows(chromium, "The article is published.")
         assert element(chromium, "form[data-once]") is None

@@ -45,7 +45,7 @@ def upload(browser: Chrome, site: str, path: Path) -> str:
     element(browser, "#file").send_keys(str(path))
     press(browser, "form[enctype] button")
     until(lambda: "/desk/imports/" in browser.current_url)
-    until(lambda: element(browser, START), 60)
+    until(lambda: element(browser, START))
     return browser.current_url
 
 
@@ -107,11 +107,11 @@ def test_imports_keys_and_labels(tmp_path: Path, chromium: Chrome) -> None:
         no_barriers(chromium, "compared")
         assert room.articles("published") == []
         press(chromium, START)
-        until(lambda: done(chromium) > 0, 60)
+        until(lambda: done(chromium) > 0)
         no_barriers(chromium, "running")
         chromium.execute_script("document.querySelector(arguments[0]).focus()", CANCEL)
         before = done(chromium)
-        until(lambda: done(chromium) > before, 60)
+        until(lambda: done(chromium) > before)
         assert chromium.execute_script("return document.activeElement.matches(arguments[0])", CANCEL)
         ActionChains(chromium).send_keys(Keys.ENTER).perform()
         shows(chromium, "The import was cancelled")
@@ -121,7 +121,7 @@ def test_imports_keys_and_labels(tmp_path: Path, chromium: Chrome) -> None:
         # The same file again, on a server that is restarted meanwhile: the open page goes on by itself.
         second = upload(chromium, room.site, file)
         press(chromium, START)
-        until(lambda: done(chromium) > 0, 60)
+        until(lambda: done(chromium) > 0)
         room.running.process.terminate()
         room.running.process.wait(DEADLINE_SECONDS)
         room.running = start(room.running.data_dir, int(room.site.rpartition(":")[2]))

@@ -26,6 +26,7 @@ from tests.e2e.test_desk import (
     write,
 )
 from tests.polling import DEADLINE_SECONDS, until
+from tests.servers.browser import text_of
 from tests.servers.valkey import free_port
 
 AN_HOUR_AHEAD_WITHOUT_TLS = """
@@ -78,7 +79,7 @@ def schedule(browser: Chrome, local: datetime) -> None:
 def loaded_again(browser: Chrome, text: str) -> bool:
     """Load a page again, and return whether it shows a text."""
     browser.refresh()
-    return text in element(browser, "main").text
+    return text in text_of(browser)
 
 
 def by_keyboard(browser: Chrome, selector: str) -> None:
@@ -107,12 +108,12 @@ def test_nothing_is_lost_or_published_twice(tmp_path: Path, chromium: Chrome) ->
         # Everything is killed while a text is being saved; the page goes on where it was.
         room.running.process.send_signal(signal.SIGSTOP)
         write(chromium, " It carried forty people.")
-        until(lambda: state(chromium) == "saving", 15)
+        until(lambda: state(chromium) == "saving")
         kill(room)
-        until(lambda: state(chromium) == "offline", 20)
+        until(lambda: state(chromium) == "offline")
         write(chromium, " Written while there was no server.")
         room.running = start(room.running.data_dir, int(room.site.rpartition(":")[2]))
-        until(lambda: state(chromium) == "saved", 60)
+        until(lambda: state(chromium) == "saved")
         body = "<p>It left at six. It carried forty people. Written while there was no server.</p>"
         assert room.draft(chromium)["content"]["body"] == body
 
@@ -123,7 +124,7 @@ def test_nothing_is_lost_or_published_twice(tmp_path: Path, chromium: Chrome) ->
         schedule(chromium, minutes_from_now(-5))
         until(lambda: element(chromium, "#past"))
         schedule(chromium, due)
-        until(lambda: "/articles/" in chromium.current_url, 20)
+        until(lambda: "/articles/" in chromium.current_url)
         (planned,) = room.articles("scheduled")
         assert planned["embargo_until"] == due.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -136,7 +137,7 @@ def test_nothing_is_lost_or_published_twice(tmp_path: Path, chromium: Chrome) ->
         saved(chromium)
         chromium.switch_to.window(first)
         by_keyboard(chromium, "[data-act][href*='/publish?']")
-        until(lambda: loaded_again(chromium, "1 subscribers by webhook"), 60)
+        until(lambda: loaded_again(chromium, "1 subscribers by webhook"))
         by_keyboard(chromium, "form[data-once] button")
         shows(chromium, "1 of 1 subscribers notified")
         chromium.back()

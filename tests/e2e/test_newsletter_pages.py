@@ -19,10 +19,10 @@ from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_notify.newsletters.links import Links
 from tests.e2e.conftest import Newswire, one_process
-from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, resize, text_of
+from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, resize
 from tests.npm import node_with
 from tests.polling import until
-from tests.servers.browser import another_page
+from tests.servers.browser import another_page, text_of
 
 FERRIES: dict[str, Any] = {
     "slug": "ferries",

@@ -16,6 +16,7 @@ from tests.e2e.test_reader_site import AXE
 from tests.ingest.users.openid_provider import third_party_provider
 from tests.npm import node_with
 from tests.polling import DEADLINE_SECONDS, until
+from tests.servers.browser import text_of
 
 PERSON = {"sub": "mock-1", "email": "ida@home.example", "name": "ليلى"}
 """Not the address of the user: a link that the user asks for does not depend on it."""
@@ -53,23 +54,20 @@ def go_through(chromium: Chrome, axe: str, issuer: str, installed: Newswire) -> 
     def at(address: str) -> Callable[[], bool]:
         return lambda: chromium.current_url.startswith(address)
 
-    def text() -> str:
-        return chromium.execute_script("return document.querySelector('main')?.innerText ?? ''")
-
     def authorize() -> None:
         press("button[name='sub'][value='mock-1']", at(site))
 
     chromium.get(site + link_to_sign_in(installed))
     press("main button", at(f"{site}/desk"))
     chromium.get(f"{site}/account")
-    assert "Link a provider to sign in with it." in text()
+    assert "Link a provider to sign in with it." in text_of(chromium)
     press("form[action='/account/openid/staff'] button", at(f"{issuer}/oauth2/authorize"))
     authorize()
-    until(lambda: "The provider is linked" in text())
-    assert "Link Harbour SSO" not in text()
+    until(lambda: "The provider is linked" in text_of(chromium))
+    assert "Link Harbour SSO" not in text_of(chromium)
     for width, dark in product((1280, 390), (False, True)):
         look(chromium, axe, width, dark=dark)
-    press("#identities li button", lambda: "Without this link you could not sign in" in text())
+    press("#identities li button", lambda: "Without this link you could not sign in" in text_of(chromium))
 
     press(".sign-out button", at(f"{site}/sign-in"))  # this session began with a one-time link: the provider has none
     press("form[action^='/sign-in/openid/staff'] button", at(f"{issuer}/oauth2/authorize"))

@@ -15,6 +15,7 @@ from tests.e2e.conftest import Newswire, one_process
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
 from tests.polling import until
+from tests.servers.browser import text_of
 
 PRESS = "document.querySelector('form[data-passkey] button:enabled')?.click()"
 
@@ -56,9 +57,6 @@ def test_a_user_without_password_signs_in_by_passkey(chromium: Chrome, tmp_path:
             chromium.find_element(By.CSS_SELECTOR, selector).click()
             until(following)
 
-        def text() -> str:
-            return chromium.execute_script("return document.querySelector('main')?.innerText ?? ''")
-
         chromium.get(f"{site}/sign-in")
         look(chromium, axe, 390, dark=False)
         authenticator_of(chromium)
@@ -69,11 +67,11 @@ def test_a_user_without_password_signs_in_by_passkey(chromium: Chrome, tmp_path:
         assert "Chrome" in (name.get_attribute("value") or "")
         name.clear()
         name.send_keys("Laptop מחשב")
-        press("form[data-passkey] button", lambda: "The passkey was added" in text())
-        assert "Laptop מחשב" in text()
+        press("form[data-passkey] button", lambda: "The passkey was added" in text_of(chromium))
+        assert "Laptop מחשב" in text_of(chromium)
         chromium.find_element(By.ID, "passkey-name").clear()
         chromium.find_element(By.ID, "passkey-name").send_keys("Again")
-        press("form[data-passkey] button", lambda: "in the list already" in text())
+        press("form[data-passkey] button", lambda: "in the list already" in text_of(chromium))
         for width, dark in product((1280, 390), (False, True)):
             look(chromium, axe, width, dark=dark)
 
@@ -81,8 +79,8 @@ def test_a_user_without_password_signs_in_by_passkey(chromium: Chrome, tmp_path:
         chromium.delete_all_cookies()  # the suggestion of the sign-in page may have signed in again by itself
         chromium.get(f"{site}/sign-in?next=%2Faccount")
         until(lambda: chromium.current_url == f"{site}/account" or chromium.execute_script(PRESS))
-        assert "last used" in text()
-        press("#passkeys li button", lambda: "could not sign in" in text())
+        assert "last used" in text_of(chromium)
+        press("#passkeys li button", lambda: "could not sign in" in text_of(chromium))
 
         chromium.get(f"{site}/account/prove?next=%2Faccount")
         look(chromium, axe, 390, dark=True)
@@ -90,8 +88,8 @@ def test_a_user_without_password_signs_in_by_passkey(chromium: Chrome, tmp_path:
         field = chromium.find_element(By.ID, "password")
         field.send_keys("velvet ferry onion quay")
         field.submit()
-        until(lambda: "Your password is set" in text())
-        press("#passkeys li button", lambda: "The passkey was removed" in text())
+        until(lambda: "Your password is set" in text_of(chromium))
+        press("#passkeys li button", lambda: "The passkey was removed" in text_of(chromium))
         errors = [each for each in chromium.get_log("browser") if each["level"] == "SEVERE"]  # type: ignore[no-untyped-call]
         assert [each for each in errors if each["source"] != "network"] == []
 

@@ -19,7 +19,7 @@ from tests.e2e.conftest import Newswire, one_process
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, resize
 from tests.npm import node_with
 from tests.polling import until
-from tests.servers.browser import another_page
+from tests.servers.browser import another_page, text_of
 from tests.servers.http_server import serving
 
 STORY: dict[str, Any] = {
@@ -85,7 +85,7 @@ class Pages:
 
     @property
     def text(self) -> str:
-        return self.chromium.find_element(By.TAG_NAME, "main").text
+        return text_of(self.chromium)
 
 
 def link_to_the_portal(installed: Newswire) -> str:
@@ -192,7 +192,7 @@ def deliveries_appear_while_one_looks(installed: Newswire, pages: Pages) -> None
     rows = len(pages.chromium.find_elements(By.CSS_SELECTOR, "tbody tr"))
     publish(installed, STORY | {"title": "The last ferry sails"}, 3)
     until(lambda: len(pages.chromium.find_elements(By.CSS_SELECTOR, "tbody tr")) == rows + 1)
-    until(lambda: pages.chromium.find_element(By.CSS_SELECTOR, "tbody [data-state]").text == "delivered")
+    until(lambda: text_of(pages.chromium, "tbody [data-state]") == "delivered")
     assert pages.chromium.find_element(By.CSS_SELECTOR, "[data-status]").text == "New: 1"
     pause = pages.chromium.find_element(By.CSS_SELECTOR, "[data-pause]")
     pause.click()

@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from tests.e2e.conftest import Newswire, one_process
 from tests.npm import node_with
 from tests.polling import until
+from tests.servers.browser import text_of
 
 LONG = "Donaudampfschifffahrtsgesellschaftsverwaltungsangelegenheiten"
 TABLE = "<table><tr>" + "<th>A column of the timetable</th>" * 12 + "</tr></table>"
@@ -47,10 +48,6 @@ def publish(installed: Newswire, story: dict[str, Any], total: int) -> str:
 def resize(chromium: Chrome, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def text_of(chromium: Chrome, selector: str) -> str:
-    return chromium.find_element(By.CSS_SELECTOR, selector).text
 
 
 @pytest.mark.timeout(300)

@@ -21,10 +21,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from tests.cli.running import Running, newswire
-from tests.e2e.test_reader_site import text_of
 from tests.e2e.test_websub import WebSubClient, websub_client
 from tests.polling import DEADLINE_SECONDS, until
-from tests.servers.browser import another_page
+from tests.servers.browser import another_page, text_of
 from tests.servers.moved_clock import MovedClock
 from tests.servers.valkey import free_port
 

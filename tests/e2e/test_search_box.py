@@ -9,6 +9,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from tests.e2e.conftest import Newswire, one_process
 from tests.polling import until
+from tests.servers.browser import text_of
 
 STORIES = (
     {"title": "Harbour wall repaired", "body": "<p>Masons left the harbour.</p>", "topics": ["Harbours"]},
@@ -56,7 +57,7 @@ def test_the_search_box_suggests_and_can_be_used_by_keyboard(tmp_path: Path, chr
         until(lambda: len(options(chromium)) == 3)
         box.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
         until(lambda: chromium.current_url == f"{installed.search}/topics/Harbours")
-        assert "Harbour wall repaired" in chromium.find_element(By.TAG_NAME, "main").text
+        until(lambda: "Harbour wall repaired" in text_of(chromium))
 
         box = chromium.find_element(By.NAME, "q")
         box.send_keys("harbuor wal")
@@ -68,6 +69,6 @@ def test_the_search_box_suggests_and_can_be_used_by_keyboard(tmp_path: Path, chr
         box.clear()
         box.send_keys("masons", Keys.ENTER)
         until(lambda: "q=masons" in chromium.current_url)
-        assert "One article was found." in chromium.find_element(By.TAG_NAME, "main").text
+        until(lambda: "One article was found." in text_of(chromium))
         said = chromium.get_log("browser")  # type: ignore[no-untyped-call]
         assert not [entry for entry in said if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]

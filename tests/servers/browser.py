@@ -54,6 +54,11 @@ def chromium_browser() -> Iterator[Chrome]:
             chrome.quit()
 
 
+def text_of(browser: Chrome, selector: str = "main") -> str:
+    """Return the text that an element shows; empty if there is none, as while another page takes the place of this one."""
+    return str(browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)).strip()
+
+
 @contextmanager
 def another_page(browser: Chrome) -> Iterator[None]:
     """Wait, at the end of the block, for the page that follows the present one."""
