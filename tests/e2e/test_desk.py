@@ -19,7 +19,7 @@ from tests.e2e.conftest import Receiver, receiver
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
 from tests.polling import DEADLINE_SECONDS, until
-from tests.servers.browser import chromium_browser, text_of
+from tests.servers.browser import chromium_browser, click, text_of
 
 PASSWORD = "velvet ferry onion quay"
 ACCOUNT = "gazette"
@@ -113,7 +113,7 @@ def press(browser: Chrome, selector: str) -> None:
         found = element(browser, selector)
         try:
             if found is not None:
-                found.click()
+                click(browser, found)
         except StaleElementReferenceException:  # another page has taken the place of its own
             return False
         return found is not None

@@ -16,7 +16,7 @@ from tests.e2e.test_reader_site import AXE
 from tests.ingest.users.openid_provider import third_party_provider
 from tests.npm import node_with
 from tests.polling import DEADLINE_SECONDS, until
-from tests.servers.browser import text_of
+from tests.servers.browser import click, text_of
 
 PERSON = {"sub": "mock-1", "email": "ida@home.example", "name": "ليلى"}
 """Not the address of the user: a link that the user asks for does not depend on it."""
@@ -48,7 +48,7 @@ def go_through(chromium: Chrome, axe: str, issuer: str, installed: Newswire) -> 
     site = installed.ingest
 
     def press(selector: str, following: Callable[[], object]) -> None:
-        chromium.find_element(By.CSS_SELECTOR, selector).click()
+        click(chromium, chromium.find_element(By.CSS_SELECTOR, selector))
         until(following)
 
     def at(address: str) -> Callable[[], bool]:

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Newswire, one_process
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, resize
 from tests.npm import node_with
 from tests.polling import until
-from tests.servers.browser import text_of
+from tests.servers.browser import click, text_of
 
 PRESS = "document.querySelector('form[data-passkey] button:enabled')?.click()"
 
@@ -54,7 +54,7 @@ def test_a_user_without_password_signs_in_by_passkey(chromium: Chrome, tmp_path:
         site = installed.ingest.replace("127.0.0.1", "localhost")
 
         def press(selector: str, following: Callable[[], object]) -> None:
-            chromium.find_element(By.CSS_SELECTOR, selector).click()
+            click(chromium, chromium.find_element(By.CSS_SELECTOR, selector))
             until(following)
 
         chromium.get(f"{site}/sign-in")

@@ -19,7 +19,7 @@ from tests.e2e.conftest import Newswire, one_process
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, resize
 from tests.npm import node_with
 from tests.polling import until
-from tests.servers.browser import another_page, text_of
+from tests.servers.browser import another_page, click, text_of
 from tests.servers.http_server import serving
 
 STORY: dict[str, Any] = {
@@ -72,7 +72,7 @@ class Pages:
 
     def press(self, selector: str) -> None:
         with another_page(self.chromium):
-            self.chromium.find_element(By.CSS_SELECTOR, selector).click()
+            click(self.chromium, self.chromium.find_element(By.CSS_SELECTOR, selector))
 
     def fill(self, name: str, text: str) -> None:
         box = self.chromium.find_element(By.NAME, name)

@@ -17,13 +17,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
 from tests.cli.running import Running, newswire
 from tests.e2e.test_websub import WebSubClient, websub_client
 from tests.polling import DEADLINE_SECONDS, until
-from tests.servers.browser import another_page, text_of
+from tests.servers.browser import another_page, click, text_of
 from tests.servers.moved_clock import MovedClock
 from tests.servers.valkey import free_port
 
@@ -122,15 +121,10 @@ class Journey:
         assert address
         self.chromium.get(address)
 
-    def click(self, element: WebElement) -> None:
-        """Click where a person would, after scrolling to it."""
-        self.chromium.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
-        element.click()
-
     def press(self, by: str, value: str) -> None:
         """Press a link or a button, and wait for the page that follows."""
         with another_page(self.chromium):
-            self.click(self.chromium.find_element(by, value))
+            click(self.chromium, self.chromium.find_element(by, value))
 
     def submit(self) -> None:
         self.press(By.CSS_SELECTOR, "main form[action*='/newsletters/'] button")
@@ -140,7 +134,7 @@ class Journey:
 
     def choose(self, cadence: str, hour: int) -> None:
         """Change what comes and when, on the page of preferences."""
-        self.click(self.chromium.find_element(By.CSS_SELECTOR, f"[name=cadence][value={cadence}]"))
+        click(self.chromium, self.chromium.find_element(By.CSS_SELECTOR, f"[name=cadence][value={cadence}]"))
         Select(self.chromium.find_element(By.ID, "hour")).select_by_value(str(hour))
         self.submit()
         assert text_of(self.chromium, ".notice.good") == "Your preferences are saved."
@@ -151,7 +145,7 @@ class Journey:
         self.chromium.get(self.running.site + path)
         for topic in self.chromium.find_elements(By.CSS_SELECTOR, ".newsletter-box [name=topics]"):
             if not topic.is_selected():
-                self.click(topic)
+                click(self.chromium, topic)
         self.chromium.find_element(By.ID, "newsletter-email").send_keys(address)
         self.press(By.CSS_SELECTOR, ".newsletter-box button")
         chosen = self.chromium.find_elements(By.CSS_SELECTOR, "[name=topics]:checked")

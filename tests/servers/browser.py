@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from tests.polling import until
 
@@ -57,6 +58,12 @@ def chromium_browser() -> Iterator[Chrome]:
 def text_of(browser: Chrome, selector: str = "main") -> str:
     """Return the text that an element shows; empty if there is none, as while another page takes the place of this one."""
     return str(browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)).strip()
+
+
+def click(browser: Chrome, element: WebElement) -> None:
+    """Click where a person would, after scrolling to it: a click while the page still scrolls may miss."""
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    element.click()
 
 
 @contextmanager
