@@ -175,7 +175,7 @@ def test_a_number_of_another_kind_does_not_cost_the_article(
     written: object, read_as: int | None, tmp_path: Path
 ) -> None:
     """Agencies write numbers as text, and count from zero."""
-    item = {"uri": "urn:x:1", "type": "text", "headline": "Lock", "body_text": "It is mended.", "urgency": written}
+    item = {"uri": "urn:x:1", "type": "text", "headline": "Lock", "body_text": "It is repaired.", "urgency": written}
     path = tmp_path / "lock.json"
     path.write_text(json.dumps({**item, "version": written}))
 

@@ -293,8 +293,11 @@ class Worker:
             attempt = self._post.begin(delivery, body, traceparent, ended)
             if attempt is None:
                 attempt = asyncio.create_task(self._deliver(delivery, body, traceparent))
-            self._in_flight[attempt] = began
-            attempt.add_done_callback(self._in_flight.pop)
+            self._track(attempt, began)
+
+    def _track(self, attempt: "asyncio.Future[Any]", began: float) -> None:
+        self._in_flight[attempt] = began
+        attempt.add_done_callback(self._in_flight.pop)
 
     def _end_attempt(
         self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None, sent: SendResult | Unsent
@@ -303,9 +306,8 @@ class Worker:
         if sent is Unsent.CANCELLED:
             self._results.append(AttemptResult(delivery, AttemptOutcome.RELEASED, 0.0, None))
         elif sent is Unsent.NOT_CONNECTED:
-            attempt = asyncio.create_task(self._deliver(delivery, body, traceparent))
-            self._in_flight[attempt] = asyncio.get_running_loop().time()
-            attempt.add_done_callback(self._in_flight.pop)
+            again = asyncio.create_task(self._deliver(delivery, body, traceparent))
+            self._track(again, asyncio.get_running_loop().time())
         else:
             self._note_result(delivery, sent)
 
